@@ -1,0 +1,170 @@
+"""Non-local block (Wang et al., CVPR 2018, https://arxiv.org/abs/1711.07971).
+
+Official code: https://github.com/facebookresearch/video-nonlocal-net, lib/models/nonlocal_helper.py (Caffe2, video);
+its best known PyTorch port: https://github.com/AlexHex7/Non-local_pytorch.
+
+    y_i = sum_j f(x_i, x_j) g(x_j) / C(x)          z_i = norm(W y_i) + x_i
+
+    embedded_gaussian   f = exp(scale * q_i . k_j),   C = sum_j f
+    gaussian            f = exp(x_i . x_j),           C = sum_j f
+    dot_product         f = q_i . k_j,                C = M
+    concatenation       f = relu(w . [q_i, k_j]),     C = M
+
+Shapes: N = H W queries, M keys (N, or a quarter of it when sub-sampled), D = key_channels.
+
+Differs from the official code: none. The port leaves out the scale (``use_scale=False``) and sub-samples after the
+projections (``sub_sample='after'``), the original before them (``'before'``); neither is on by default here.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_attn.ops.pixel_attention import dot_product_attention, softmax_attention, softmax_weights
+
+from .layers import NormLayer, flatten_pixels, point_indices, unflatten_pixels
+
+MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
+SUB_SAMPLES = (None, 'before', 'after')
+
+
+def concatenation_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """``sum_j relu(a_i + b_j) v_j / M`` for ``a = query`` (B, N), ``b = key`` (B, M), ``v = value`` (B, M, E).
+
+    The term of key j enters where ``b_j > -a_i``. With the keys in descending order those are the first few, so that
+    two running sums hold every possible result: O((N + M) (log M + E)) instead of O(N M E), and no N x M tensor.
+    """
+    dtype = torch.promote_types(query.dtype, torch.float64)  # differences of long running sums
+    key, order = key.to(dtype).sort(dim=1, descending=True)
+    query = query.to(dtype)
+    sorted_value = value.to(dtype).gather(1, order[..., None].expand_as(value))
+    sums = torch.cat([sorted_value, key[..., None] * sorted_value], dim=2).cumsum(dim=1)
+    sums = F.pad(sums, (0, 0, 1, 0))
+    active = torch.searchsorted(-key.detach().contiguous(), query.detach().contiguous())
+    sums = sums.gather(1, active[..., None].expand(-1, -1, sums.shape[2]))
+    sum_value, sum_key_value = sums.chunk(2, dim=2)
+    return ((query[..., None] * sum_value + sum_key_value) / key.shape[1]).to(value.dtype)
+
+
+class NonLocal(nn.Module):
+    """Every pixel draws on every other by the similarity of the two.
+
+    Args:
+        channels: channels of input and output.
+        key_channels: width D of queries, keys and values; half of ``channels`` when not given. In the 'gaussian' mode
+            queries and keys are the input itself.
+        mode: the pairwise function, one of 'embedded_gaussian', 'gaussian', 'dot_product', 'concatenation'.
+        use_scale: divide the logits of 'embedded_gaussian' by the square root of D. The other modes have no scale.
+        sub_sample: 2 x 2 max-pooling of keys and values: 'before' their projections (original code), 'after' them (its
+            PyTorch port and mmcv, ``sub_sample=True`` there), or None.
+        norm_layer: channels -> module, after the last convolution; None for none.
+        zero_init: start as the identity, by a zero weight of the norm (of the last convolution without a norm).
+
+    Input and output are (B, channels, H, W).
+
+    Raises:
+        ValueError: an unknown ``mode`` or ``sub_sample``.
+    """
+
+    def __init__(self, channels: int, *, key_channels: int | None = None, mode: str = 'embedded_gaussian',
+                 use_scale: bool = True, sub_sample: str | None = None,
+                 norm_layer: NormLayer | None = nn.BatchNorm2d, zero_init: bool = True):
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
+        if sub_sample not in SUB_SAMPLES:
+            raise ValueError(f'sub_sample must be one of {SUB_SAMPLES}, got {sub_sample!r}')
+        key_channels = key_channels or max(channels // 2, 1)
+        self.mode = mode
+        self.scale = key_channels**-0.5 if use_scale and mode == 'embedded_gaussian' else 1.0
+        self.sub_sample = sub_sample
+        self.zero_init = zero_init
+        if mode != 'gaussian':
+            self.query = nn.Conv2d(channels, key_channels, 1)
+            self.key = nn.Conv2d(channels, key_channels, 1)
+        if mode == 'concatenation':
+            self.concat_project = nn.Conv2d(2 * key_channels, 1, 1, bias=False)
+        self.value = nn.Conv2d(channels, key_channels, 1)
+        self.out_conv = nn.Conv2d(key_channels, channels, 1)
+        self.norm = norm_layer(channels) if norm_layer else nn.Identity()
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        for conv in (m for m in self.children() if isinstance(m, nn.Conv2d)):
+            nn.init.normal_(conv.weight, std=0.01)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+        if self.zero_init:
+            last = self.out_conv if isinstance(self.norm, nn.Identity) else self.norm
+            nn.init.zeros_(last.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self._project(x)
+        if self.mode == 'dot_product':
+            context = dot_product_attention(query, key, value)
+        elif self.mode == 'concatenation':
+            context = concatenation_attention(*self._concat_logits(query, key), value)
+        else:
+            context = softmax_attention(query, key, value, self.scale)
+        return x + self.norm(self.out_conv(unflatten_pixels(context, like=x)))
+
+    @torch.no_grad()
+    def attention_map(self, x: Tensor, points: Tensor) -> Tensor:
+        """Weights ``f(x_p, x_j) / C`` of the values in the sum at each point.
+
+        With ``sub_sample`` a key stands for 2 x 2 pixels; its weight is shared equally among them, and a last odd row
+        or column, which the pooling drops, has none.
+
+        Args:
+            x: the block's input, (B, channels, H, W).
+            points: (P, 2) integers, (row, column).
+
+        Returns:
+            (B, P, H, W), float32 or better.
+        """
+        height, width = x.shape[-2:]
+        index = point_indices(points, height, width).to(x.device)
+        with torch.autocast(x.device.type, enabled=False):
+            query, key, _ = self._project(x)
+            query = query[:, index]
+            if self.mode == 'dot_product':
+                weights = query @ key.transpose(1, 2) / key.shape[1]
+            elif self.mode == 'concatenation':
+                query, key = self._concat_logits(query, key)
+                weights = (query[:, :, None] + key[:, None, :]).relu() / key.shape[1]
+            else:
+                weights = softmax_weights(query, key, self.scale)
+        if self.sub_sample:
+            return _spread_over_pools(weights, height, width)
+        return weights.unflatten(2, (height, width))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        source = _pool(x) if self.sub_sample == 'before' else x
+        embed = self.mode != 'gaussian'
+        key, value = self.key(source) if embed else source, self.value(source)
+        if self.sub_sample == 'after':
+            key, value = _pool(key), _pool(value)
+        query = self.query(x) if embed else x
+        return flatten_pixels(query), flatten_pixels(key), flatten_pixels(value)
+
+    def _concat_logits(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+        weight_query, weight_key = self.concat_project.weight.flatten().chunk(2)
+        return query @ weight_query.to(query.dtype), key @ weight_key.to(key.dtype)
+
+
+def _pool_size(height: int, width: int) -> tuple[int, int]:
+    # A side of one pixel cannot be halved.
+    return min(2, height), min(2, width)
+
+
+def _pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, _pool_size(*x.shape[-2:]))
+
+
+def _spread_over_pools(weights: Tensor, height: int, width: int) -> Tensor:
+    """(B, P, M) of pooled keys -> (B, P, height, width)."""
+    down, right = _pool_size(height, width)
+    rows, columns = height // down, width // right
+    weights = weights.unflatten(2, (rows, columns)) / (down * right)
+    weights = weights.repeat_interleave(down, dim=2).repeat_interleave(right, dim=3)
+    return F.pad(weights, (0, width - columns * right, 0, height - rows * down))

@@ -1,0 +1,23 @@
+"""Says with which batch size and learning rate a training really runs."""
+
+from mmengine.config import Config
+
+
+def describe_batch_size(cfg: Config, num_processes: int) -> str:
+    """One or two lines: the effective batch size, the learning rate, and what to do when they do not fit."""
+    per_process = cfg.train_dataloader.batch_size
+    accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
+    batch_size = per_process * num_processes * accumulated
+    lr = cfg.optim_wrapper.optimizer.lr
+    scale_lr = cfg.get('auto_scale_lr') or {}
+    base = scale_lr.get('base_batch_size')
+    text = (f'Effective batch size {batch_size} = {per_process} images x {num_processes} processes'
+            + (f' x {accumulated} accumulated' if accumulated > 1 else ''))
+    if base in (None, batch_size):
+        return f'{text}; learning rate {lr:g}.'
+    if scale_lr.get('enable'):
+        # As mmengine does it, which leaves accumulation out.
+        return f'{text}; learning rate {lr * per_process * num_processes / base:g}, scaled from {lr:g} for {base}.'
+    return (f'{text}; learning rate {lr:g}, which was chosen for a batch of {base}.\n'
+            f'  Either pass --auto-scale-lr, or reach {base} with more processes (tools/dist_train.sh), with\n'
+            '  --cfg-options train_dataloader.batch_size=..., or with optim_wrapper.accumulative_counts=...')

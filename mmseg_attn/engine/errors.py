@@ -1,0 +1,33 @@
+"""Errors that a user can mend, shown as one message instead of a trace."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+EXIT_CODE = 2
+
+
+class UserError(ValueError):
+    """Something in the command, the config or the data is wrong; the message says what to do."""
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Prints a UserError or an ImportError of the OpenMMLab stack and exits with code 2.
+
+    MMSEG_ATTN_TRACEBACK=1 in the environment shows the trace as well.
+    """
+    try:
+        yield
+    except (UserError, ImportError) as error:
+        if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1':
+            raise
+        sys.exit(_report(error))
+
+
+def _report(error: Exception) -> int:
+    # A config error is the same on all ranks: one of them is enough.
+    if not getattr(error, 'same_on_all_ranks', False) or os.environ.get('RANK', '0') == '0':
+        print(f'\nerror: {error}', file=sys.stderr, flush=True)
+    return EXIT_CODE

@@ -1,0 +1,137 @@
+"""Hooks for every training run, registered as `mmseg_attn.<Name>`."""
+
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch.utils.data import get_worker_info
+
+from mmseg_attn.registry import HOOKS
+
+from .errors import UserError
+
+
+@HOOKS.register_module()
+class CheckLabelsHook(Hook):
+    """Stops with the file and the value when a label map holds a value that is no class.
+
+    The loss would fail without either, on a GPU with a device-side assertion.
+
+    Raises:
+        UserError: the data set and the head differ in the number of classes, or a label is out of range.
+    """
+
+    def before_train(self, runner) -> None:
+        classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
+        num_classes = _decode_head(runner.model).num_classes
+        if classes is not None and len(classes) != num_classes:
+            raise UserError(f'the training data set has {len(classes)} classes and the head {num_classes}: '
+                            f'set model.decode_head.num_classes={len(classes)} (and that of the auxiliary head)')
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        _check_labels(runner.model, data_batch)
+
+    def before_val_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        _check_labels(runner.model, data_batch)
+
+    def before_test_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        _check_labels(runner.model, data_batch)
+
+
+def _decode_head(model):
+    model = model.module if is_model_wrapper(model) else model
+    model = getattr(model, 'module', model)  # test-time augmentation wraps once more
+    head = model.decode_head
+    return head[-1] if isinstance(head, torch.nn.ModuleList) else head
+
+
+def _check_labels(model, data_batch: dict) -> None:
+    head = _decode_head(model)
+    for sample in _flatten(data_batch['data_samples']):
+        if 'gt_sem_seg' not in sample:
+            continue
+        label = sample.gt_sem_seg.data
+        wrong = label[(label >= head.num_classes) & (label != head.ignore_index)]
+        if len(wrong):
+            values = wrong.unique().tolist()
+            raise UserError(
+                f'{sample.get("seg_map_path", "a label map")} holds the values {values[:10]}, which are no classes: '
+                f'the head has {head.num_classes} (0 to {head.num_classes - 1}), and {head.ignore_index} is ignored.\n'
+                '  255 for an object: save the class as 1 instead. 0, 255 masks and ids of other data sets must be '
+                'converted to 0, 1, 2, ...\n'
+                '  a class counted from 1: set reduce_zero_label=True in the data set. More classes: raise num_classes.')
+
+
+def _flatten(samples: list) -> list:
+    """Test-time augmentation hands a list of samples for each image."""
+    return [s for sample in samples for s in (sample if isinstance(sample, (list, tuple)) else [sample])]
+
+
+@HOOKS.register_module()
+class CheckInvalidLossHook(Hook):
+    """Stops when the loss is not finite.
+
+    Args:
+        interval: iterations between two looks; a look waits for the GPU.
+
+    Raises:
+        UserError: the loss is NaN or infinite.
+    """
+
+    def __init__(self, interval: int = 50):
+        self.interval = interval
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        if self.every_n_train_iters(runner, self.interval) and not torch.isfinite(outputs['loss']):
+            raise UserError(f'the loss is {outputs["loss"].item()} in iteration {runner.iter + 1}: lower the learning '
+                            'rate, clip gradients (optim_wrapper.clip_grad), or train with bfloat16 instead of float16')
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Makes a resumed training continue as if it had not been interrupted.
+
+    mmengine resumes weights, optimizer and the order of the images, not the random numbers of dropout and augmentation.
+    Here both follow from the seed and the number of the iteration alone, in any number of workers.
+    """
+
+    def before_train(self, runner) -> None:
+        # The original mmengine resumes by loading everything once more, so there the count starts at 0.
+        skips = hasattr(runner.train_loop.dataloader_iterator, 'skip_iter')
+        dataset = runner.train_dataloader.dataset
+        dataset.__getitems__ = _SeededFetch(dataset, (runner.seed, get_rank()), first=runner.iter if skips else 0)
+
+    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
+        torch.manual_seed(_mix(runner.seed, get_rank(), runner.iter))
+
+
+class _SeededFetch:
+    """Loads the images of one batch with random numbers that follow from the number of the batch.
+
+    Worker w of W gets the batches w, w + W, w + 2 W, ..., so each can count for itself.
+    """
+
+    def __init__(self, dataset, seeds: tuple[int, int], first: int):
+        self.dataset = dataset
+        self.seeds = seeds
+        self.first = first
+        self.fetched = 0
+
+    def __call__(self, indices: list[int]) -> list[dict]:
+        info = get_worker_info()
+        worker, num_workers = (info.id, info.num_workers) if info else (0, 1)
+        seed = _mix(*self.seeds, self.first + self.fetched * num_workers + worker)
+        self.fetched += 1
+        random.seed(seed)
+        np.random.seed(seed)
+        if info:
+            torch.manual_seed(seed)
+        return [self.dataset[index] for index in indices]
+
+
+def _mix(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,0 +1,49 @@
+"""What the heads share: mmseg's configuration of layers, and the way from backbone features to logits."""
+
+from abc import abstractmethod
+from functools import partial
+
+from mmcv.cnn import ConvModule, build_norm_layer
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from torch import Tensor, nn
+
+
+class AttentionHead(BaseDecodeHead):
+    """A decode head that applies the block ``self.attention`` to ``self.in_conv`` of the backbone's features.
+
+    Arguments are those of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
+    """
+
+    @abstractmethod
+    def forward_feature(self, x: Tensor) -> Tensor:
+        """Backbone features (B, in_channels, H, W) -> features before the classifier, (B, channels, H, W)."""
+
+    def forward(self, inputs: list[Tensor]) -> Tensor:
+        """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage."""
+        return self.cls_seg(self.forward_feature(self._transform_inputs(inputs)))
+
+    def attention_map(self, inputs: list[Tensor], points: Tensor) -> Tensor:
+        """Where the attention of this head looks.
+
+        Args:
+            inputs: what ``forward`` takes.
+            points: (P, 2) integers, (row, column) in the feature map.
+
+        Returns:
+            (B, P, H, W) weights; the block's own ``attention_map`` says what they are.
+        """
+        return self.attention.attention_map(self.in_conv(self._transform_inputs(inputs)), points)
+
+    def conv(self, in_channels: int, channels: int, kernel_size: int = 3) -> ConvModule:
+        """A convolution that keeps the size, with this head's norm and activation."""
+        return ConvModule(in_channels, channels, kernel_size, padding=kernel_size // 2, conv_cfg=self.conv_cfg,
+                          norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+
+    @property
+    def norm_layer(self) -> partial | None:
+        """This head's ``norm_cfg`` in the form that blocks take."""
+        return partial(_build_norm, self.norm_cfg) if self.norm_cfg else None
+
+
+def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
+    return build_norm_layer(norm_cfg, channels)[1]

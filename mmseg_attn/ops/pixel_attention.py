@@ -1,0 +1,48 @@
+"""Attention of every pixel to every pixel in memory linear in the number of pixels.
+
+Shapes: B batch, N queries, M keys, D width of queries and keys, E width of values.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
+    """``softmax(scale * query key^T) value`` without an N x M tensor, the softmax in float32 for half inputs.
+
+    Args:
+        query: (B, N, D).
+        key: (B, M, D).
+        value: (B, M, E).
+        scale: factor of the logits. The papers before the Transformer use none.
+
+    Returns:
+        (B, N, E).
+    """
+    width, value_width = query.shape[-1], value.shape[-1]
+    # The fused CPU kernel takes one width only; with two PyTorch falls back to the N x M form. Zeros in queries
+    # and keys leave the logits as they are, zeros in values are cut off again.
+    if width < value_width:
+        query, key = (F.pad(t, (0, value_width - width)) for t in (query, key))
+    elif value_width < width:
+        value = F.pad(value, (0, width - value_width))
+    out = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=scale)
+    return out[:, 0, :, :value_width]
+
+
+def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """``(query key^T / M) value`` computed as ``query (key^T value / M)``: O(N D E) time, no N x M tensor.
+
+    Shapes are those of :func:`softmax_attention`.
+    """
+    # Divided before the product, which in half precision would overflow for large maps.
+    return query @ (key.transpose(1, 2) @ (value / key.shape[1]))
+
+
+def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
+    """The weights of :func:`softmax_attention` themselves, (B, N, M), in float32 or better. For few queries only."""
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+        logits = scale * (query.to(dtype) @ key.to(dtype).transpose(1, 2))
+    return logits.softmax(-1)

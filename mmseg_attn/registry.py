@@ -1,0 +1,19 @@
+"""Our registries, children of mmseg's: `type='mmseg_attn.EMAHead'` works from any mmseg config.
+
+Only imports that cannot fail silently belong here: mmengine imports this file by the scope's name and hides an
+ImportError of it, whereas it shows one of the ``locations``.
+"""
+
+from mmseg_attn.environment import require_openmmlab
+
+require_openmmlab()
+
+from mmengine.registry import Registry  # noqa: E402
+from mmseg.registry import DATASETS as MMSEG_DATASETS  # noqa: E402
+from mmseg.registry import HOOKS as MMSEG_HOOKS  # noqa: E402
+from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
+
+MODELS = Registry('model', parent=MMSEG_MODELS, scope='mmseg_attn',
+                  locations=['mmseg_attn.heads', 'mmseg_attn.data_preprocessor'])
+DATASETS = Registry('dataset', parent=MMSEG_DATASETS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
+HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn', locations=['mmseg_attn.engine.hooks'])

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Trains on a Slurm cluster.
+#   [GPUS=4] [GPUS_PER_NODE=4] [CPUS_PER_TASK=5] [SRUN_ARGS=...] \
+#   bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [arguments of train.py]
+exec bash "$(dirname "$0")/slurm_launch.sh" train.py "$@"

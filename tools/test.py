@@ -1,0 +1,76 @@
+"""Evaluates a segmentor.
+
+    python tools/test.py configs/emanet_r101_voc.py work_dirs/emanet_r101_voc/best.pth [--tta] [--show-dir pictures]
+    bash tools/dist_test.sh configs/emanet_r101_voc.py CHECKPOINT 4
+"""
+
+import argparse
+import os.path as osp
+
+from mmseg_attn.engine.errors import UserError, readable_errors
+
+with readable_errors():
+    import mmseg_attn.registry  # noqa: F401
+    from mmengine.config import Config
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from mmseg_attn.engine.arguments import add_common_arguments, parse
+    from mmseg_attn.engine.config import check_config, load_config
+    from mmseg_attn.engine.launch import end_launch, prepare_launch
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where the log goes; ./work_dirs/<config> by default')
+    parser.add_argument('--out', metavar='DIR', help='save the predicted label maps there, as PNG')
+    parser.add_argument('--show', action='store_true', help='show each prediction in a window')
+    parser.add_argument('--show-dir', metavar='DIR',
+                        help='save pictures of ground truth and prediction below <work dir>/<time>/DIR')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
+    add_common_arguments(parser)
+    return parse(parser)
+
+
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    if '://' not in args.checkpoint and not osp.isfile(args.checkpoint):
+        raise UserError(f'there is no checkpoint {args.checkpoint}')
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        if 'visualization' not in cfg.get('default_hooks', {}):
+            raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook')")
+        cfg.default_hooks.visualization.update(draw=True, show=args.show, wait_time=args.wait_time)
+        if args.show_dir:
+            cfg.visualizer.save_dir = args.show_dir
+    if args.tta:
+        if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
+            raise UserError(f'--tta needs tta_pipeline and tta_model in {args.config}')
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    if args.out:
+        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    check_config(cfg, 'test_dataloader')
+    apply_arguments(cfg, args)
+    prepare_launch(cfg, args.launcher)
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
+    if is_main_process():
+        print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
+        if args.show_dir:
+            print(f'Pictures: {osp.join(runner.log_dir, args.show_dir)}')
+        if args.out:
+            print(f'Label maps: {args.out}')
+    end_launch()
+
+
+if __name__ == '__main__':
+    with readable_errors():
+        main()
