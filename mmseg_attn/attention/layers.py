@@ -15,7 +15,7 @@ def flatten_pixels(x: Tensor) -> Tensor:
 
 def unflatten_pixels(x: Tensor, like: Tensor) -> Tensor:
     """(B, N, C) -> (B, C, H, W) with the height and width of ``like``."""
-    return x.transpose(1, 2).unflatten(2, like.shape[-2:])
+    return x.transpose(1, 2).contiguous().unflatten(2, like.shape[-2:])
 
 
 def point_indices(points: Tensor, height: int, width: int) -> Tensor:

@@ -7,6 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of operations,
+# which keeps the rounding of the official codes.
+ONE_TILE = 2**16
+
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
     """``softmax(scale * query key^T) value`` without an N x M tensor, the softmax in float32 for half inputs.
@@ -20,6 +24,9 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     Returns:
         (B, N, E).
     """
+    # While tracing for free sizes a branch on the size would fix it.
+    if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= ONE_TILE:
+        return softmax_weights(query, key, scale).to(value.dtype) @ value
     width, value_width = query.shape[-1], value.shape[-1]
     # The fused CPU kernel takes one width only; with two PyTorch falls back to the N x M form. Zeros in queries
     # and keys leave the logits as they are, zeros in values are cut off again.
@@ -27,7 +34,9 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
         query, key = (F.pad(t, (0, value_width - width)) for t in (query, key))
     elif value_width < width:
         value = F.pad(value, (0, width - value_width))
-    out = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None], scale=scale)
+    # The fused kernels also want the last dimension dense; transposed maps would fall back to the N x M form.
+    query, key, value = (t.contiguous()[:, None] for t in (query, key, value))
+    out = F.scaled_dot_product_attention(query, key, value, scale=scale)
     return out[:, 0, :, :value_width]
 
 

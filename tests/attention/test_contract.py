@@ -1,0 +1,151 @@
+"""What every attention block promises (docs/design.md): one battery over all of them."""
+
+import pytest
+import torch
+from torch.export import Dim
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.attention.blocks import BLOCKS, CHANNELS
+from tests.helpers import randomize
+
+SIZES = [(1, 1), (1, 7), (7, 1), (9, 13), (16, 3)]
+
+
+@pytest.fixture(params=BLOCKS)
+def block(request):
+    return randomize(BLOCKS[request.param]()).eval()
+
+
+def _image(batch=2, height=9, width=13, dtype=torch.float32):
+    return torch.randn(batch, CHANNELS, height, width, dtype=dtype)
+
+
+@pytest.mark.parametrize('size', SIZES, ids=str)
+@pytest.mark.parametrize('batch', [1, 3])
+def test_any_size_and_independent_of_the_batch(block, size, batch):
+    x = _image(batch, *size)
+    out = block(x)
+    assert out.shape == x.shape
+    for i in range(batch):
+        torch.testing.assert_close(out[i:i + 1], block(x[i:i + 1]))
+
+
+def test_memory_layout_does_not_matter(block):
+    x = _image()
+    expected = block(x)
+    torch.testing.assert_close(block(x.to(memory_format=torch.channels_last)), expected)
+    torch.testing.assert_close(block(x.transpose(2, 3).contiguous().transpose(2, 3)), expected)
+    torch.testing.assert_close(block(torch.cat([x, x], dim=1)[:, :CHANNELS]), expected)
+
+
+def test_float32_agrees_with_float64(block):
+    x = _image(dtype=torch.float64)
+    expected = block.double()(x)
+    assert expected.dtype == torch.float64
+    torch.testing.assert_close(block.float()(x.float()).double(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_autocast_stays_close(block, dtype):
+    x = _image()
+    expected = block(x)
+    with torch.autocast('cpu', dtype):
+        out = block(x)
+    error = (out.float() - expected).abs().mean() / expected.std()
+    assert error < (0.03 if dtype == torch.bfloat16 else 0.005)
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('size', SIZES[1:], ids=str)
+def test_every_trainable_parameter_gets_a_finite_gradient(block, size, training):
+    block.train(training)
+    x = _image(2, *size).requires_grad_()
+    block(x).square().sum().backward()
+    assert x.grad.isfinite().all()
+    for name, parameter in block.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_gradients_by_finite_differences(block):
+    block.double()
+    x = torch.randn(2, CHANNELS, 3, 2, dtype=torch.float64, requires_grad=True)
+    if 'Expectation' in type(block).__name__:
+        pytest.skip('the official gradient leaves EM out; tests/attention/test_emanet.py compares with it')
+    parameters = [p for p in block.parameters() if p.requires_grad]
+    assert torch.autograd.gradcheck(lambda x, *_: block(x), (x, *parameters), fast_mode=True)
+
+
+def test_deterministic_in_eval(block):
+    x = _image()
+    assert torch.equal(block(x), block(x))
+
+
+@pytest.mark.parametrize('name', BLOCKS)
+def test_state_dict_round_trip(name):
+    block, other = (randomize(BLOCKS[name]()).eval() for _ in range(2))
+    other.load_state_dict(block.state_dict())
+    x = _image()
+    assert torch.equal(block(x), other(x))
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_compiles_as_one_graph(block, training):
+    torch._dynamo.reset()
+    block.train(training)
+    x = _image()
+    state = {k: v.clone() for k, v in block.state_dict().items()}
+    expected = block(x)
+    block.load_state_dict(state)
+    torch.testing.assert_close(torch.compile(block, fullgraph=True, backend='aot_eager')(x), expected)
+
+
+def test_exports_with_free_sizes(block):
+    program = torch.export.export(block, (_image(),), dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
+    for size in [(3, 7, 20), (1, 32, 5)]:
+        x = _image(*size)
+        torch.testing.assert_close(program.module()(x), block(x))
+
+
+class _LargestTensor(TorchDispatchMode):
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+def test_memory_is_linear_in_the_number_of_pixels(block):
+    height, width = 32, 64
+    x = _image(1, height, width).requires_grad_()
+    with _LargestTensor() as largest:
+        block(x).sum().backward()
+    assert largest.numel < (height * width)**2 / 4
+
+
+POINTS = torch.tensor([[0, 0], [4, 7], [8, 12]])
+
+
+def test_attention_map_has_the_size_of_the_map(block):
+    weights = block.attention_map(_image(), POINTS)
+    assert weights.shape == (2, 3, 9, 13)
+    assert weights.isfinite().all()
+    assert not weights.requires_grad
+
+
+@pytest.mark.parametrize('points', [[[9, 0]], [[0, -1]], [[0.5, 1.0]], [0, 1], [[0, 1, 2]]], ids=str)
+def test_attention_map_refuses_bad_points(block, points):
+    with pytest.raises(ValueError, match='point'):
+        block.attention_map(_image(), torch.tensor(points))
+
+
+def test_attention_map_leaves_the_block_alone(block):
+    block.train()
+    before = {k: v.clone() for k, v in block.state_dict().items()}
+    block.attention_map(_image(), POINTS)
+    for key, value in block.state_dict().items():
+        assert torch.equal(value, before[key]), key

@@ -1,0 +1,106 @@
+import copy
+
+import pytest
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from mmseg_attn.attention.emanet import ExpectationMaximizationAttention, em_attention
+from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
+from tests.naive import emanet as naive
+
+OFFICIAL = {'mu': 'bases', 'conv1': 'in_conv', 'conv2.0': 'out_conv', 'conv2.1': 'norm'}
+
+
+def _block(**kwargs):
+    return randomize(ExpectationMaximizationAttention(8, num_bases=5, **kwargs))
+
+
+@pytest.mark.parametrize('num_stages', [1, 3])
+def test_em_equals_the_loops(num_stages):
+    x = torch.randn(2, 4, 7, dtype=torch.float64)
+    start = torch.nn.functional.normalize(torch.randn(1, 4, 3, dtype=torch.float64), dim=1)
+    bases, responsibilities = em_attention(x, start, num_stages)
+    for b in range(2):
+        expected_bases, expected_responsibilities = naive.em_attention(x[b], start[0], num_stages)
+        torch.testing.assert_close(bases[b], expected_bases)
+        torch.testing.assert_close(responsibilities[b], expected_responsibilities)
+
+
+def test_official_output_and_gradients(golden):
+    assert_matches_golden(ExpectationMaximizationAttention(16, num_bases=6), golden('emanet_emau'), OFFICIAL)
+
+
+def test_official_training_step(golden):
+    official = golden('emanet_emau')
+    step = official['train_step']
+    block = ExpectationMaximizationAttention(
+        16, num_bases=6, norm_layer=lambda c: torch.nn.BatchNorm2d(c, momentum=3e-4))
+    block.load_state_dict(rename(official['state_dict'], OFFICIAL))
+    torch.testing.assert_close(block.train()(step['input']), step['output'], **GOLDEN)
+    torch.testing.assert_close(block.bases, step['mu_after'], **GOLDEN)
+    for name, value in rename(step['bn_running_after'], OFFICIAL).items():
+        torch.testing.assert_close(block.state_dict()[name], value, **GOLDEN)
+
+
+def test_bases_change_only_in_training_with_gradients():
+    block, x = _block(), torch.randn(2, 8, 5, 6)
+    before, address = block.bases.clone(), block.bases.data_ptr()
+    block.eval()(x)
+    with torch.no_grad():
+        block.train()(x)
+    assert torch.equal(block.bases, before)
+    block(x)
+    once = block.bases.clone()
+    assert not torch.equal(once, before)
+    block(x)
+    assert not torch.equal(block.bases, once)
+    assert block.bases.data_ptr() == address
+
+
+@pytest.mark.parametrize('use_reentrant', [False, True])
+def test_activation_checkpointing_changes_nothing(use_reentrant):
+    plain = _block().train()
+    checkpointed = copy.deepcopy(plain)
+    for _ in range(3):
+        x = torch.randn(2, 8, 5, 6)
+        gradients = []
+        for run in (plain, lambda x: checkpoint(checkpointed, x, use_reentrant=use_reentrant)):
+            x_leaf = x.clone().requires_grad_()
+            run(x_leaf).square().sum().backward()
+            gradients.append(x_leaf.grad)
+        torch.testing.assert_close(gradients[1], gradients[0])
+        torch.testing.assert_close(checkpointed.bases, plain.bases)
+    for (name, a), b in zip(plain.named_parameters(), checkpointed.parameters(), strict=True):
+        if a.requires_grad:
+            torch.testing.assert_close(b.grad, a.grad, msg=name)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_bases_stay_float32_in_half_precision(dtype):
+    block, x = _block().train(), torch.randn(2, 8, 5, 6)
+    reference = copy.deepcopy(block)
+    with torch.autocast('cpu', dtype):
+        block(x)
+    reference(x)
+    assert block.bases.dtype == torch.float32
+    torch.testing.assert_close(block.bases, reference.bases, rtol=0, atol=2e-3)
+    before = block.bases.clone()
+    block.to(dtype)
+    assert block.bases.dtype == torch.float32
+    assert torch.equal(block.bases, before)
+
+
+def test_attention_map_rebuilds_the_reconstruction():
+    block, x = _block().double().eval(), torch.randn(2, 8, 5, 6, dtype=torch.float64)
+    points = torch.tensor([[0, 0], [4, 5], [2, 3]])
+    features = block.in_conv(x).flatten(2)
+    bases, responsibilities = em_attention(features, block.bases, block.num_stages)
+    reconstruction = (bases @ responsibilities.transpose(1, 2)).unflatten(2, (5, 6))
+    summed = torch.einsum('bpn,bcn->bcp', block.attention_map(x, points).flatten(2), features)
+    torch.testing.assert_close(summed, reconstruction[:, :, points[:, 0], points[:, 1]])
+
+
+@pytest.mark.parametrize('wrong', [dict(num_stages=0), dict(num_bases=0)])
+def test_wrong_arguments(wrong):
+    with pytest.raises(ValueError, match='at least 1'):
+        ExpectationMaximizationAttention(8, **wrong)

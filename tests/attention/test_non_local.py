@@ -1,0 +1,101 @@
+import pytest
+import torch
+from mmcv.cnn import NonLocal2d
+
+from mmseg_attn.attention.non_local import MODES, NonLocal, concatenation_attention
+from tests.helpers import assert_matches_golden, randomize, rename
+from tests.naive import non_local as naive
+
+PORT = {'g': 'value', 'g.0': 'value', 'W.0': 'out_conv', 'W.1': 'norm', 'theta': 'query', 'phi': 'key',
+        'phi.0': 'key', 'concat_project.0': 'concat_project'}
+ORIGINAL = {'theta': 'query', 'phi': 'key', 'g': 'value', 'out': 'out_conv', 'bn': 'norm'}
+MMCV = {'g.conv': 'value', 'g.0.conv': 'value', 'theta.conv': 'query', 'phi.conv': 'key', 'phi.0.conv': 'key',
+        'conv_out.conv': 'out_conv', 'conv_out.bn': 'norm', 'concat_project.conv': 'concat_project'}
+
+
+@pytest.mark.parametrize('name', ['embedded_gaussian', 'embedded_gaussian_subsample', 'gaussian', 'dot_product',
+                                  'dot_product_subsample', 'concatenation'])
+def test_port_output_and_gradients(golden, name):
+    official = golden(f'nonlocal_{name}')
+    config = official['config']
+    block = NonLocal(16, key_channels=config['inter_channels'], mode=config['mode'], use_scale=False,
+                     sub_sample='after' if config['sub_sample'] else None)
+    assert_matches_golden(block, official, PORT)
+
+
+@pytest.mark.parametrize(('name', 'mode'), [('fbtranslation', 'embedded_gaussian'),
+                                            ('fbtranslation_dotproduct', 'dot_product')])
+def test_original_output_and_gradients(golden, name, mode):
+    assert_matches_golden(NonLocal(16, mode=mode), golden(f'nonlocal_{name}'), ORIGINAL)
+
+
+@pytest.mark.parametrize('sub_sample', [False, True])
+@pytest.mark.parametrize('mode', MODES)
+def test_mmcv_with_copied_weights(mode, sub_sample):
+    reduction = 1 if mode == 'gaussian' else 2
+    theirs = randomize(NonLocal2d(12, reduction=reduction, mode=mode, sub_sample=sub_sample,
+                                  norm_cfg=dict(type='BN'))).eval()
+    ours = NonLocal(12, key_channels=12 // reduction, mode=mode, sub_sample='after' if sub_sample else None).eval()
+    torch.nn.init.zeros_(ours.out_conv.bias)  # mmcv has none before its norm
+    ours.load_state_dict(rename(theirs.state_dict(), MMCV) | {'out_conv.bias': ours.out_conv.bias.data})
+    x = torch.randn(2, 12, 9, 7)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=1e-4, atol=2e-5)
+
+
+def test_pooling_before_the_projections():
+    block = randomize(NonLocal(6, sub_sample='before')).double().eval()
+    x = torch.randn(1, 6, 5, 4, dtype=torch.float64)
+    pooled = torch.nn.functional.max_pool2d(x, 2)
+    query, key, value = block.query(x), block.key(pooled), block.value(pooled)
+    weights = naive.weights(*(t[0].flatten(1).T.detach() for t in (query, key)), 'embedded_gaussian', scale=3**-0.5)
+    context = naive.attend(weights, value[0].flatten(1).T.detach()).T.reshape(1, 3, 5, 4)
+    torch.testing.assert_close(block(x), x + block.norm(block.out_conv(context)))
+
+
+def test_concatenation_equals_the_loops():
+    query, key, value = torch.randn(6), torch.randn(5), torch.randn(5, 3)
+    query, key, value = (t.double().requires_grad_() for t in (query, key, value))
+    expected = torch.zeros(6, 3, dtype=torch.float64)
+    for i in range(6):
+        for j in range(5):
+            expected[i] += max(query[i] + key[j], 0) * value[j] / 5
+    torch.testing.assert_close(concatenation_attention(query[None], key[None], value[None])[0], expected)
+    assert torch.autograd.gradcheck(concatenation_attention, (query[None], key[None], value[None]))
+
+
+def test_concatenation_of_many_pixels_keeps_its_precision():
+    query, key, value = torch.randn(1, 300), torch.randn(1, 20000), torch.randn(1, 20000, 2)
+    pairs = (query[0, :, None].double() + key[0].double()).relu() / 20000
+    torch.testing.assert_close(concatenation_attention(query, key, value)[0], (pairs @ value[0].double()).float(),
+                               rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_attention_map_rebuilds_the_context(mode):
+    block, x = randomize(NonLocal(8, mode=mode)).double().eval(), torch.randn(2, 8, 5, 6, dtype=torch.float64)
+    points = torch.tensor([[0, 0], [4, 5], [2, 3]])
+    weights = block.attention_map(x, points).flatten(2)
+    context = torch.einsum('bpn,bcn->bcp', weights, block.value(x).flatten(2))
+    out = x[:, :, points[:, 0], points[:, 1]] + block.norm(block.out_conv(context[..., None]))[..., 0]
+    torch.testing.assert_close(out, block(x)[:, :, points[:, 0], points[:, 1]])
+
+
+@pytest.mark.parametrize('sub_sample', ['before', 'after'])
+def test_attention_map_shares_the_weight_of_a_pooled_key(sub_sample):
+    block, x = randomize(NonLocal(8, sub_sample=sub_sample)).eval(), torch.randn(2, 8, 5, 6)
+    weights = block.attention_map(x, torch.tensor([[1, 1]]))[:, 0]
+    torch.testing.assert_close(weights.sum((1, 2)), torch.ones(2))
+    assert torch.equal(weights[:, 4], torch.zeros(2, 6))
+    assert torch.equal(weights[:, 0:2, 0:2].flatten(1), weights[:, :1, 0].expand(2, 4))
+
+
+@pytest.mark.parametrize('wrong', [dict(mode='cosine'), dict(sub_sample=True)])
+def test_wrong_arguments(wrong):
+    with pytest.raises(ValueError, match='must be one of'):
+        NonLocal(8, **wrong)
+
+
+def test_starts_as_the_identity():
+    x = torch.randn(2, 8, 5, 6)
+    for norm_layer in (torch.nn.BatchNorm2d, None):
+        torch.testing.assert_close(NonLocal(8, norm_layer=norm_layer).eval()(x), x)

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from mmseg_attn.ops.pixel_attention import dot_product_attention, softmax_attention, softmax_weights
+from tests.naive import non_local as naive
+
+
+def _inputs(num_queries, num_keys, width, value_width, dtype=torch.float64):
+    shapes = (num_queries, width), (num_keys, width), (num_keys, value_width)
+    return [torch.randn(2, *shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize(('width', 'value_width'), [(4, 4), (3, 7), (7, 3), (1, 1)])
+@pytest.mark.parametrize(('num_queries', 'num_keys'), [(6, 6), (5, 3), (1, 1)])
+@pytest.mark.parametrize('mode', ['gaussian', 'dot_product'])
+def test_equals_the_loops(mode, num_queries, num_keys, width, value_width):
+    query, key, value = _inputs(num_queries, num_keys, width, value_width)
+    if mode == 'gaussian':
+        out = softmax_attention(query, key, value, scale=0.7)
+    else:
+        out = dot_product_attention(query, key, value)
+    for b in range(2):
+        expected = naive.attend(naive.weights(query[b].detach(), key[b].detach(), mode, scale=0.7), value[b].detach())
+        torch.testing.assert_close(out[b], expected)
+
+
+@pytest.mark.parametrize('attention', [softmax_attention, dot_product_attention])
+@pytest.mark.parametrize(('width', 'value_width'), [(3, 3), (2, 5), (5, 2)])
+def test_gradients(attention, width, value_width):
+    assert torch.autograd.gradcheck(attention, _inputs(5, 4, width, value_width))
+
+
+def test_weights_are_those_of_the_attention():
+    query, key, value = _inputs(5, 4, 3, 3)
+    torch.testing.assert_close(softmax_weights(query, key, 0.7) @ value, softmax_attention(query, key, value, 0.7))
+
+
+@pytest.mark.parametrize(('width', 'value_width'), [(8, 8), (4, 8), (8, 4)])
+def test_many_pixels_take_another_path_to_the_same_values(width, value_width):
+    query, key, value = _inputs(300, 290, width, value_width)
+    inputs = query, key, value
+    expected = softmax_weights(query, key, 0.7) @ value
+    out = softmax_attention(query, key, value, 0.7)
+    torch.testing.assert_close(out, expected)
+    cotangent = torch.randn_like(out)
+    torch.testing.assert_close(torch.autograd.grad(out, inputs, cotangent),
+                               torch.autograd.grad(expected, inputs, cotangent))
