@@ -41,6 +41,9 @@ def assert_matches_golden(module: nn.Module, golden: dict, names: dict[str, str]
     gradients = {name: p.grad.float() for name, p in module.named_parameters() if p.grad is not None}
     expected = rename(golden['grad']['params'], names)
     assert gradients.keys() == expected.keys()
-    for name, value in {'input': golden['grad']['input'], **expected}.items():
-        ours = x.grad.float() if name == 'input' else gradients[name]
-        torch.testing.assert_close(ours, value, **GOLDEN, msg=lambda m, n=name: f'{n}: {m}')
+    expected['input'], gradients['input'] = golden['grad']['input'], x.grad.float()
+    # The official float32 gradients err by this much of the largest of them.
+    atol = max(GOLDEN['atol'], 2e-6 * max(value.abs().max().item() for value in expected.values()))
+    for name, value in expected.items():
+        torch.testing.assert_close(gradients[name], value, rtol=GOLDEN['rtol'], atol=atol,
+                                   msg=lambda m, n=name: f'{n}: {m}')

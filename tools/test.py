@@ -8,9 +8,10 @@ import argparse
 import os.path as osp
 
 from mmseg_attn.engine.errors import UserError, readable_errors
+from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
-    import mmseg_attn.registry  # noqa: F401
+    require_openmmlab()
     from mmengine.config import Config
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
@@ -27,8 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='where the log goes; ./work_dirs/<config> by default')
     parser.add_argument('--out', metavar='DIR', help='save the predicted label maps there, as PNG')
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
-    parser.add_argument('--show-dir', metavar='DIR',
-                        help='save pictures of ground truth and prediction below <work dir>/<time>/DIR')
+    parser.add_argument('--show-dir', metavar='DIR', help='save pictures of ground truth and prediction there')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
     parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
     add_common_arguments(parser)
@@ -65,7 +65,7 @@ def main() -> None:
     if is_main_process():
         print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
         if args.show_dir:
-            print(f'Pictures: {osp.join(runner.log_dir, args.show_dir)}')
+            print(f'Pictures (ground truth left, prediction right): {osp.join(args.show_dir, "vis_data", "vis_image")}')
         if args.out:
             print(f'Label maps: {args.out}')
     end_launch()

@@ -9,9 +9,10 @@ import argparse
 import os.path as osp
 
 from mmseg_attn.engine.errors import UserError, readable_errors
+from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
-    import mmseg_attn.registry  # noqa: F401
+    require_openmmlab()
     from mmengine.config import Config
     from mmengine.dist import get_world_size, is_main_process
     from mmengine.runner import Runner

@@ -8,7 +8,7 @@ RADII = (10, 15)
 SHAPES_PER_IMAGE = (3, 5)
 # Free pixels between the key and every shape, along the rows or along the columns. The receptive field of the
 # backbone with mmseg's plain FCN head reaches less far in either direction; a test compares the two.
-KEY_DISTANCE = 84
+KEY_DISTANCE = 88
 
 KEY_COLOURS = ((220, 60, 60), (60, 180, 60), (70, 90, 230))
 KEY_LABEL = len(KEY_COLOURS) + 1

@@ -75,9 +75,8 @@ def _check_types(model: dict) -> None:
             if name is None:
                 raise UserError(f'{where} has no type')
             if isinstance(name, str) and MODELS.get(name) is None:
-                known = [*MODELS.module_dict, *MODELS.parent.module_dict]
-                close = difflib.get_close_matches(name.split('.')[-1], known, n=3)
-                close = [f'mmseg_attn.{c}' if c in MODELS.module_dict else c for c in close]
+                known = [f'mmseg_attn.{n}' for n in MODELS.module_dict] + list(MODELS.parent.module_dict)
+                close = difflib.get_close_matches(name, known, n=2)
                 hint = f'did you mean {" or ".join(close)}?' if close else 'it is in neither mmseg nor mmseg_attn'
                 raise UserError(f'{where}.type={name!r} is unknown: {hint}')
 

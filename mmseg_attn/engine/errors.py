@@ -23,11 +23,5 @@ def readable_errors() -> Iterator[None]:
     except (UserError, ImportError) as error:
         if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1':
             raise
-        sys.exit(_report(error))
-
-
-def _report(error: Exception) -> int:
-    # A config error is the same on all ranks: one of them is enough.
-    if not getattr(error, 'same_on_all_ranks', False) or os.environ.get('RANK', '0') == '0':
         print(f'\nerror: {error}', file=sys.stderr, flush=True)
-    return EXIT_CODE
+        sys.exit(EXIT_CODE)

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
+from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch.utils.data import get_worker_info
@@ -60,9 +60,8 @@ def _check_labels(model, data_batch: dict) -> None:
             raise UserError(
                 f'{sample.get("seg_map_path", "a label map")} holds the values {values[:10]}, which are no classes: '
                 f'the head has {head.num_classes} (0 to {head.num_classes - 1}), and {head.ignore_index} is ignored.\n'
-                '  255 for an object: save the class as 1 instead. 0, 255 masks and ids of other data sets must be '
-                'converted to 0, 1, 2, ...\n'
-                '  a class counted from 1: set reduce_zero_label=True in the data set. More classes: raise num_classes.')
+                '  Masks of 0 and 255, colours, or the ids of another data set: convert them to 0, 1, 2, ...\n'
+                '  Classes counted from 1: reduce_zero_label=True in the data set. More classes: raise num_classes.')
 
 
 def _flatten(samples: list) -> list:
@@ -107,6 +106,20 @@ class ExactResumeHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         torch.manual_seed(_mix(runner.seed, get_rank(), runner.iter))
+
+
+@HOOKS.register_module()
+class AverageBuffersHook(Hook):
+    """Keeps the running statistics of BN equal on all processes, where SyncBN cannot.
+
+    Otherwise every process would validate a slightly different model.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def after_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        all_reduce_params([b for b in runner.model.buffers() if b.is_floating_point()], op='mean')
 
 
 class _SeededFetch:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of operations,
-# which keeps the rounding of the official codes.
+# Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
+# operations, which keeps the rounding of the official codes.
 ONE_TILE = 2**16
 
 

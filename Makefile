@@ -1,0 +1,37 @@
+# make demo    train, evaluate and draw on the built-in data, in minutes on a CPU
+# make test    run the test suite without its slow tests
+# make lint
+#
+# Each makes a virtual environment in .venv first. To use an existing one instead: make test VENV=/path/to/environment
+# TORCH chooses the build of PyTorch: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+BIN := $(VENV)/bin
+WORK_DIR ?= work_dirs/demo
+
+.PHONY: demo test test-all lint
+
+demo: $(BIN)/.mmseg_attn
+	$(BIN)/python tools/train.py configs/non_local_r18_shapes.py --work-dir $(WORK_DIR)
+	$(BIN)/python tools/test.py configs/non_local_r18_shapes.py $$(cat $(WORK_DIR)/last_checkpoint) \
+		--work-dir $(WORK_DIR) --show-dir $(WORK_DIR)/pictures
+	@echo "Checkpoint: $$(cat $(WORK_DIR)/last_checkpoint)"
+
+test: $(BIN)/.mmseg_attn
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(BIN)/.mmseg_attn
+	$(BIN)/python -m pytest
+
+lint: $(BIN)/.mmseg_attn
+	$(BIN)/ruff check .
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/.mmseg_attn: pyproject.toml | $(BIN)/python
+	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install -e ".[onedl,test]"
+	touch $@

@@ -1,0 +1,111 @@
+"""Every file in configs/ loads, is consistent, and takes one training step as a small network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmseg_attn.engine.config import check_config
+from mmseg_attn.engine.errors import UserError
+from mmseg_attn.engine.launch import _replace_sync_bn
+from mmseg_attn.registry import MODELS
+
+CONFIGS = sorted(Path(__file__).parents[2].glob('configs/*.py'))
+
+
+@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+def cfg(request):
+    init_default_scope('mmseg')
+    return Config.fromfile(request.param)
+
+
+def _shrink(model):
+    """An eighth of the backbone's width, heads of 16 channels, no download."""
+    model.pretrained = None
+    model.backbone.update(stem_channels=8, base_channels=8)
+    for head in filter(None, (model.decode_head, model.get('auxiliary_head'))):
+        head.update(in_channels=head.in_channels // 8, channels=16)
+        if 'ema_channels' in head or head.type == 'mmseg_attn.EMAHead':
+            head.update(ema_channels=16, num_bases=6)
+    _replace_sync_bn(model)
+    return model
+
+
+def test_takes_a_training_step(cfg):
+    model = MODELS.build(_shrink(cfg.model)).train()
+    optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    num_classes = model.decode_head.num_classes
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, num_classes, (1, 65, 97)))) for _ in range(2)]
+    images = [torch.randint(0, 256, (3, 65, 97), dtype=torch.uint8) for _ in range(2)]
+    model.data_preprocessor.size = (65, 97)
+    before = model.decode_head.conv_seg.weight.clone()
+    log = model.train_step(dict(inputs=images, data_samples=samples), optim_wrapper)
+    assert log['loss'].isfinite()
+    assert not torch.equal(model.decode_head.conv_seg.weight, before)
+
+
+def test_pipelines_deliver_images_and_labels(cfg, tmp_path):
+    Image.fromarray(np.random.randint(0, 256, (120, 160, 3), np.uint8)).save(tmp_path / 'image.png')
+    Image.fromarray(np.random.randint(0, 5, (120, 160), np.uint8)).save(tmp_path / 'label.png')
+    data = dict(img_path=str(tmp_path / 'image.png'), seg_map_path=str(tmp_path / 'label.png'), seg_fields=[],
+                label_map=None, reduce_zero_label=False)
+    sample = Compose(cfg.train_pipeline)(dict(data, seg_fields=[]))
+    assert sample['inputs'].shape[1:] == sample['data_samples'].gt_sem_seg.data.shape[1:]
+    assert Compose(cfg.test_pipeline)(dict(data, seg_fields=[]))['data_samples'].gt_sem_seg.data.shape == (1, 120, 160)
+    views = Compose(cfg.tta_pipeline)(dict(data, seg_fields=[]))
+    assert len(views['inputs']) >= 2
+
+
+def test_schedule_ends_with_the_training(cfg):
+    scheduler = cfg.param_scheduler[-1]
+    assert scheduler.end == cfg.train_cfg.max_iters
+    assert cfg.default_hooks.checkpoint.save_best == 'mIoU'
+    assert cfg.default_hooks.checkpoint.interval == cfg.train_cfg.val_interval
+
+
+def test_missing_data_is_named_before_any_work(cfg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if 'context_shapes' in str(cfg.data_root):
+        check_config(cfg, 'train_dataloader', 'val_dataloader')
+    else:
+        with pytest.raises(UserError, match=f'{cfg.data_root} does not exist'):
+            check_config(cfg, 'train_dataloader')
+
+
+def test_emanet_on_voc_is_the_authors_recipe():
+    init_default_scope('mmseg')
+    cfg = Config.fromfile('configs/emanet_r101_voc.py')
+    assert cfg.train_dataloader.batch_size * 4 == cfg.auto_scale_lr.base_batch_size == 16
+    assert cfg.model.backbone.depth == 101
+    assert cfg.model.data_preprocessor.size == (513, 513)
+    model = MODELS.build(_shrink(cfg.model))
+    assert not model.with_auxiliary_head
+    assert not model.decode_head.concat_input
+    assert [block.conv2.dilation[0] for block in model.backbone.layer4] == [2, 8, 16]
+    assert model.backbone.layer3[0].conv2.dilation[0] == 1
+    assert {m.momentum for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {3e-4}
+    groups = {name: group for name, group in zip(
+        (name for name, p in model.named_parameters() if p.requires_grad),
+        (g for g in build_optim_wrapper(model, cfg.optim_wrapper).param_groups if g['params'][0].requires_grad),
+        strict=True)}
+    expected = {'backbone.layer1.0.conv1.weight': (9e-3, 1e-4), 'backbone.layer1.0.bn1.weight': (9e-3, 0),
+                'backbone.layer1.0.bn1.bias': (18e-3, 0), 'decode_head.conv_seg.weight': (9e-3, 1e-4),
+                'decode_head.conv_seg.bias': (18e-3, 0), 'decode_head.attention.norm.weight': (9e-3, 0)}
+    assert {name: (groups[name]['lr'], groups[name]['weight_decay']) for name in expected} == expected
+
+
+def test_emanet_pads_test_images_to_the_stride_plus_one():
+    init_default_scope('mmseg')
+    preprocessor = MODELS.build(Config.fromfile('configs/emanet_r101_voc.py').model.data_preprocessor)
+    for size, padded in (((375, 500), (377, 505)), ((8, 9), (9, 9)), ((1, 2), (1, 9))):
+        data = preprocessor(dict(inputs=[torch.zeros(3, *size)], data_samples=[SegDataSample()]))
+        assert data['inputs'].shape[2:] == padded
+        assert data['data_samples'][0].img_padding_size == (0, padded[1] - size[1], 0, padded[0] - size[0])
