@@ -1,0 +1,38 @@
+"""Runs the tools as a user does: as subprocesses, from another folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
+
+FEW = ['train_dataloader.batch_size=2', 'train_cfg.max_iters=4', 'train_cfg.val_interval=4',
+       'default_hooks.logger.interval=1', 'default_hooks.checkpoint.interval=4']
+
+
+def environment(**extra: str) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if k not in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'PORT')}
+    path = f'{Path(sys.executable).parent}{os.pathsep}{env["PATH"]}'
+    return env | {'PATH': path, 'OMP_NUM_THREADS': '1', **extra}
+
+
+def tool(name: str, *args, cwd: Path, **extra_environment: str) -> subprocess.CompletedProcess:
+    program = [sys.executable] if name.endswith('.py') else ['bash']
+    return subprocess.run([*program, str(ROOT / 'tools' / name), *map(str, args)], cwd=cwd, capture_output=True,
+                          text=True, env=environment(**extra_environment), timeout=900)
+
+
+def succeeds(result: subprocess.CompletedProcess) -> str:
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout + result.stderr
+
+
+def fails(result: subprocess.CompletedProcess) -> str:
+    """The one readable error of a tool that had nothing else to say."""
+    assert result.returncode == 2, result.stdout[-3000:] + result.stderr[-3000:]
+    assert 'Traceback' not in result.stderr
+    message = result.stderr.split('\nerror: ')[-1]
+    assert len(message.splitlines()) <= 5
+    return message
