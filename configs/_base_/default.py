@@ -13,7 +13,8 @@ randomness = dict(seed=0)
 # To log to TensorBoard or Weights & Biases as well, put one line into your config:
 #   visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 #   visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='WandbVisBackend')])
-visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+visualizer = dict(
+    type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer', alpha=0.5)
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 

@@ -81,12 +81,12 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_iters = 500
+max_iters = 400
 optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.04, begin=0, end=150, by_epoch=False),
-    dict(type='CosineAnnealingLR', eta_min=0, begin=150, end=max_iters, T_max=max_iters - 150, by_epoch=False),
+    dict(type='LinearLR', start_factor=0.04, begin=0, end=120, by_epoch=False),
+    dict(type='CosineAnnealingLR', eta_min=0, begin=120, end=max_iters, T_max=max_iters - 120, by_epoch=False),
 ]
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=250)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=250))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=max_iters, val_interval=200)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=200))
 auto_scale_lr = dict(enable=False, base_batch_size=8)

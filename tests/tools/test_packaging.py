@@ -1,0 +1,36 @@
+"""A wheel works installed, outside the checkout."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.tools.command import FEW, ROOT, environment, succeeds
+
+
+@pytest.mark.slow
+def test_the_wheel_ships_configs_and_tools(tmp_path, shapes_root):
+    source, site = tmp_path / 'source', tmp_path / 'site'
+    files = subprocess.run(['git', 'ls-files'], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split('\n')
+    for name in filter(None, files):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    for command in (['-m', 'build', '--no-isolation', '--outdir', str(tmp_path / 'dist'), str(source)],
+                    ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', str(site), '--no-index', '--find-links',
+                     str(tmp_path / 'dist'), 'mmseg-attn']):
+        succeeds(subprocess.run([sys.executable, *command], capture_output=True, text=True))
+    mim = site / 'mmseg_attn' / '.mim'
+    for folder in ('configs', 'tools'):
+        shipped = {p.relative_to(mim) for p in (mim / folder).rglob('*') if p.is_file()}
+        assert shipped == {p.relative_to(source) for p in (source / folder).rglob('*') if p.is_file()}
+    assert not (site / 'tests').exists()
+
+    elsewhere = tmp_path / 'elsewhere'
+    (elsewhere / 'data').mkdir(parents=True)
+    (elsewhere / 'data' / 'context_shapes').symlink_to(shapes_root)
+    log = succeeds(subprocess.run(
+        [sys.executable, str(mim / 'tools/train.py'), str(mim / 'configs/emanet_r18_shapes.py'), '--cfg-options', *FEW,
+         'val_dataloader.dataset.indices=2'], cwd=elsewhere, capture_output=True, text=True,
+        env=environment(PYTHONPATH=str(site), MMSEG_ATTN_TRACEBACK='1')))
+    assert 'mIoU:' in log
