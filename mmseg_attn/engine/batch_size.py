@@ -4,11 +4,14 @@ from mmengine.config import Config
 
 
 def describe_batch_size(cfg: Config, num_processes: int) -> str:
-    """One or two lines: the effective batch size, the learning rate, and what to do when they do not fit."""
-    per_process = cfg.train_dataloader.batch_size
+    """One or more lines: the effective batch size, the learning rate, and what to do when they do not fit."""
+    per_process = cfg.train_dataloader.get('batch_size')
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    if per_process is None or 'lr' not in optimizer:
+        return 'Effective batch size and learning rate: set by the batch sampler or the optimizer of this config.'
     accumulated = cfg.optim_wrapper.get('accumulative_counts', 1)
     batch_size = per_process * num_processes * accumulated
-    lr = cfg.optim_wrapper.optimizer.lr
+    lr = optimizer.lr
     scale_lr = cfg.get('auto_scale_lr') or {}
     base = scale_lr.get('base_batch_size')
     text = (f'Effective batch size {batch_size} = {per_process} images x {num_processes} processes'

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
 
 from .errors import UserError
 
@@ -58,7 +57,6 @@ def check_config(cfg: Config, *loaders: str) -> None:
     Raises:
         UserError: an unknown type, or a missing file or folder.
     """
-    import_modules_from_strings(**cfg.get('custom_imports', dict(imports=[])))
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     _check_types(cfg.model)
     for loader in loaders:
@@ -90,7 +88,7 @@ def _check_dataset(dataset: dict, where: str) -> None:
     if 'pipeline' not in dataset or generated or '://' in str(dataset.get('data_root')):
         return
     root = dataset.get('data_root') or ''
-    paths = [root, *(osp.join(root, p) for p in dataset.get('data_prefix', {}).values())]
+    paths = [root, *(osp.join(root, p) for p in dataset.get('data_prefix', {}).values() if p)]
     if dataset.get('ann_file'):
         paths.append(osp.join(root, dataset['ann_file']))
     missing = [p for p in paths if p and not osp.exists(p)]

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.error import URLError
 
 EXIT_CODE = 2
 
@@ -14,14 +15,21 @@ class UserError(ValueError):
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Prints a UserError or an ImportError of the OpenMMLab stack and exits with code 2.
+    """Prints a UserError, an ImportError of the OpenMMLab stack or a failed download, and exits with code 2.
 
     MMSEG_ATTN_TRACEBACK=1 in the environment shows the trace as well.
     """
     try:
         yield
-    except (UserError, ImportError) as error:
+    except (UserError, ImportError, URLError) as error:
         if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1':
             raise
-        print(f'\nerror: {error}', file=sys.stderr, flush=True)
+        print(f'\nerror: {_message(error)}', file=sys.stderr, flush=True)
         sys.exit(EXIT_CODE)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, URLError):
+        return (f'a download failed ({error.reason}).\n'
+                '  Pretrained weights on disk: --cfg-options model.pretrained=PATH; none at all: model.pretrained=None')
+    return str(error)

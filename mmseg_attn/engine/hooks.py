@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -26,9 +27,10 @@ class CheckLabelsHook(Hook):
 
     def before_train(self, runner) -> None:
         classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-        num_classes = _decode_head(runner.model).num_classes
-        if classes is not None and len(classes) != num_classes:
-            raise UserError(f'the training data set has {len(classes)} classes and the head {num_classes}: '
+        head = _decode_head(runner.model)
+        # One output channel may stand for two classes.
+        if classes is not None and len(classes) != head.num_classes and head.out_channels > 1:
+            raise UserError(f'the training data set has {len(classes)} classes and the head {head.num_classes}: '
                             f'set model.decode_head.num_classes={len(classes)} (and that of the auxiliary head)')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
@@ -50,16 +52,17 @@ def _decode_head(model):
 
 def _check_labels(model, data_batch: dict) -> None:
     head = _decode_head(model)
-    for sample in _flatten(data_batch['data_samples']):
+    num_classes = max(head.num_classes, 2 if head.out_channels == 1 else 1)
+    for sample in _flatten(data_batch.get('data_samples') or []):
         if 'gt_sem_seg' not in sample:
             continue
         label = sample.gt_sem_seg.data
-        wrong = label[(label >= head.num_classes) & (label != head.ignore_index)]
+        wrong = label[(label >= num_classes) & (label != head.ignore_index)]
         if len(wrong):
             values = wrong.unique().tolist()
             raise UserError(
                 f'{sample.get("seg_map_path", "a label map")} holds the values {values[:10]}, which are no classes: '
-                f'the head has {head.num_classes} (0 to {head.num_classes - 1}), and {head.ignore_index} is ignored.\n'
+                f'the head has {num_classes} (0 to {num_classes - 1}), and {head.ignore_index} is ignored.\n'
                 '  Masks of 0 and 255, colours, or the ids of another data set: convert them to 0, 1, 2, ...\n'
                 '  Classes counted from 1: reduce_zero_label=True in the data set. More classes: raise num_classes.')
 
@@ -95,14 +98,18 @@ class ExactResumeHook(Hook):
     """Makes a resumed training continue as if it had not been interrupted.
 
     mmengine resumes weights, optimizer and the order of the images, not the random numbers of dropout and augmentation.
-    Here both follow from the seed and the number of the iteration alone, in any number of workers.
+    Here both follow from the seed and the number of the iteration alone, in any number of workers; the augmentation only
+    with mmengine's InfiniteSampler, which iteration-based training uses.
     """
 
     def before_train(self, runner) -> None:
+        loader = runner.train_dataloader
+        if not isinstance(loader.sampler, InfiniteSampler):
+            return  # other samplers start their workers anew in every epoch, which would repeat the count
         # The original mmengine resumes by loading everything once more, so there the count starts at 0.
         skips = hasattr(runner.train_loop.dataloader_iterator, 'skip_iter')
-        dataset = runner.train_dataloader.dataset
-        dataset.__getitems__ = _SeededFetch(dataset, (runner.seed, get_rank()), first=runner.iter if skips else 0)
+        loader.dataset.__getitems__ = _SeededFetch(
+            loader.dataset, (runner.seed, get_rank()), first=runner.iter if skips else 0)
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         torch.manual_seed(_mix(runner.seed, get_rank(), runner.iter))

@@ -16,9 +16,10 @@ def test_the_wheel_ships_configs_and_tools(tmp_path, shapes_root):
     for name in filter(None, files):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
-    for command in (['-m', 'build', '--no-isolation', '--outdir', str(tmp_path / 'dist'), str(source)],
-                    ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', str(site), '--no-index', '--find-links',
-                     str(tmp_path / 'dist'), 'mmseg-attn']):
+    dist = str(tmp_path / 'dist')
+    for command in (['-m', 'build', '--no-isolation', '--outdir', dist, str(source)],
+                    ['-m', 'pip', 'install', '--quiet', '--no-deps', '--target', str(site), '--no-index',
+                     '--find-links', dist, 'mmseg-attn']):
         succeeds(subprocess.run([sys.executable, *command], capture_output=True, text=True))
     mim = site / 'mmseg_attn' / '.mim'
     for folder in ('configs', 'tools'):

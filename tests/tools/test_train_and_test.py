@@ -86,3 +86,10 @@ def test_a_label_out_of_range(tmp_path, shapes_root):
 
 def test_test_without_a_checkpoint(folder):
     assert 'there is no checkpoint nothing.pth' in fails(tool('test.py', NON_LOCAL, 'nothing.pth', cwd=folder))
+
+
+def test_a_failed_download(folder):
+    message = fails(tool('train.py', NON_LOCAL, '--cfg-options', 'model.pretrained=http://127.0.0.1:9/resnet.pth', *FEW,
+                         cwd=folder))
+    assert 'a download failed' in message
+    assert 'model.pretrained=None' in message
