@@ -98,8 +98,8 @@ class ExactResumeHook(Hook):
     """Makes a resumed training continue as if it had not been interrupted.
 
     mmengine resumes weights, optimizer and the order of the images, not the random numbers of dropout and augmentation.
-    Here both follow from the seed and the number of the iteration alone, in any number of workers; the augmentation only
-    with mmengine's InfiniteSampler, which iteration-based training uses.
+    Here both follow from the seed and the number of the iteration alone, in any number of workers; the augmentation
+    only with mmengine's InfiniteSampler, which iteration-based training uses.
     """
 
     def before_train(self, runner) -> None:
