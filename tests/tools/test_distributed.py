@@ -10,7 +10,8 @@ import torch
 
 from tests.tools.command import CONFIGS, ROOT, environment, fails, succeeds, tool
 
-# Normalisation by groups, no dropout, no momentum: then two processes compute what one computes with both images.
+# Normalisation by groups, no dropout, no momentum, no class weights (mmseg divides by the sum of those in the batch):
+# then two processes compute what one computes with both images.
 CONFIG = f'''
 _base_ = r'{CONFIGS}/emanet_r18_shapes.py'
 custom_imports = dict(imports=['mmseg_attn.heads', 'mmseg_attn.datasets', 'mmseg_attn.engine.hooks',
@@ -18,7 +19,8 @@ custom_imports = dict(imports=['mmseg_attn.heads', 'mmseg_attn.datasets', 'mmseg
 custom_hooks = [dict(type='RankDumpHook')]
 norm_cfg = dict(type='{{norm}}', {{arguments}})
 model = dict(backbone=dict(norm_cfg=dict(_delete_=True, **norm_cfg)),
-             decode_head=dict(norm_cfg=dict(_delete_=True, **norm_cfg), dropout_ratio=0))
+             decode_head=dict(norm_cfg=dict(_delete_=True, **norm_cfg), dropout_ratio=0,
+                              loss_decode=dict(class_weight=None)))
 val_dataloader = dict(dataset=dict(indices=5))
 test_dataloader = dict(dataset=dict(indices=5))
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]

@@ -23,7 +23,8 @@ def test_the_wheel_ships_configs_and_tools(tmp_path, shapes_root):
         succeeds(subprocess.run([sys.executable, *command], capture_output=True, text=True))
     mim = site / 'mmseg_attn' / '.mim'
     for folder in ('configs', 'tools'):
-        shipped = {p.relative_to(mim) for p in (mim / folder).rglob('*') if p.is_file()}
+        shipped = {p.relative_to(mim) for p in (mim / folder).rglob('*')
+                   if p.is_file() and p.suffix != '.pyc'}
         assert shipped == {p.relative_to(source) for p in (source / folder).rglob('*') if p.is_file()}
     assert not (site / 'tests').exists()
 
