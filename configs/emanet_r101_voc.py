@@ -1,5 +1,5 @@
 # EMANet on PASCAL VOC 2012 by its authors' recipe (XiaLiPKU/EMANet, settings.py and train.py), on 4 GPUs.
-# docs/methods/emanet.md lists its sources and the two points in which it cannot be the same.
+# docs/methods/emanet.md lists its sources and the three points in which it is not the same.
 _base_ = '_base_/voc.py'
 
 norm_cfg = dict(type='SyncBN', momentum=3e-4, requires_grad=True)

@@ -23,7 +23,9 @@ class AlignedSegDataPreProcessor(SegDataPreProcessor):
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Images of one size and their samples -> normalised, padded batch; see SegDataPreProcessor."""
-        if not training:
+        # Without samples there is nowhere to note the padding, which predictions are cropped by.
+        self.test_cfg = None
+        if not training and data.get('data_samples') is not None:
             height, width = data['inputs'][0].shape[-2:]
             self.test_cfg = dict(size=(self._aligned(height), self._aligned(width)))
         return super().forward(data, training)

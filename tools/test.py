@@ -19,6 +19,7 @@ with readable_errors():
     from mmseg_attn.engine.arguments import add_common_arguments, parse
     from mmseg_attn.engine.config import check_config, load_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +60,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
     apply_arguments(cfg, args)
+    allow_mmengine_checkpoints()
     prepare_launch(cfg, args.launcher)
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()

@@ -22,6 +22,7 @@ with readable_errors():
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.config import check_config, load_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
 
 
 def parse_args() -> argparse.Namespace:
@@ -46,6 +47,8 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
+        # mmengine's scaling does not count accumulated batches.
+        cfg.optim_wrapper.optimizer.lr *= cfg.optim_wrapper.get('accumulative_counts', 1)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
@@ -68,6 +71,7 @@ def main() -> None:
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     apply_arguments(cfg, args)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
+    allow_mmengine_checkpoints()
     prepare_launch(cfg, args.launcher)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.info(describe_batch_size(cfg, get_world_size()))

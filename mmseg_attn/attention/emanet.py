@@ -68,7 +68,8 @@ class ExpectationMaximizationAttention(nn.Module):
 
     Input and output are (B, channels, H, W). The buffer ``bases``, (1, channels, num_bases), is float32 (float64 in a
     double module, never half). It is updated in place, once per forward, only in training with gradients enabled, and
-    is equal on all ranks from the first update on. Activation checkpointing is supported for one forward per backward.
+    is equal on all ranks from the first update on. Activation checkpointing is supported for one training forward per
+    backward, and not (without ``use_reentrant``) around a block that is compiled by itself.
 
     Raises:
         ValueError: ``num_stages`` or ``num_bases`` is below 1.
@@ -101,7 +102,10 @@ class ExpectationMaximizationAttention(nn.Module):
         update = self.training and torch.is_grad_enabled()
         features = self._em_input(x)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            bases, responsibilities = self._run_em(features, update)
+            start, recomputing = self._start_bases(update)
+            bases, responsibilities = em_attention(features, start.to(features.dtype), self.num_stages)
+            if update and not recomputing:
+                self._update_bases(bases)
             reconstruction = (bases @ responsibilities.transpose(1, 2)).unflatten(2, x.shape[-2:]).to(x.dtype)
         return self.act(x + self.norm(self.out_conv(self.act(reconstruction))))
 
@@ -120,9 +124,9 @@ class ExpectationMaximizationAttention(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
+        features = self._em_input(x)
         with torch.autocast(x.device.type, enabled=False):
-            features = self._em_input(x)
-            _, responsibilities = self._run_em(features, update=False)
+            _, responsibilities = em_attention(features, self.bases.to(features.dtype), self.num_stages)
             share = share_of_pixels(responsibilities)
             length = EPS + (features @ share).norm(dim=1, keepdim=True)
             weights = responsibilities[:, index] @ (share / length).transpose(1, 2)
@@ -133,13 +137,6 @@ class ExpectationMaximizationAttention(nn.Module):
         features = self.in_conv(x).flatten(2)
         # EM loses the bases in half precision: the shares are of the order 1 / N.
         return features.to(torch.promote_types(features.dtype, self.bases.dtype))
-
-    def _run_em(self, features: Tensor, update: bool) -> tuple[Tensor, Tensor]:
-        start, recomputing = self._start_bases(update)
-        bases, responsibilities = em_attention(features, start.to(features.dtype), self.num_stages)
-        if update and not recomputing:
-            self._update_bases(bases)
-        return bases, responsibilities
 
     def _start_bases(self, update: bool) -> tuple[Tensor, bool]:
         """Where EM starts, and whether this forward repeats one that has updated the bases already.
@@ -152,7 +149,8 @@ class ExpectationMaximizationAttention(nn.Module):
             return self.bases, False
         inside_backward = torch._C._current_graph_task_id() != -1
         if not inside_backward:
-            self._bases_before_forward = self.bases.clone() if update else None
+            if self.training:
+                self._bases_before_forward = self.bases.clone() if update else None
         elif self._bases_before_forward is not None:
             return self._bases_before_forward, True
         return self.bases, False

@@ -20,7 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmseg_attn.ops.pixel_attention import dot_product_attention, softmax_attention, softmax_weights
+from mmseg_attn.ops.pixel_attention import (
+    dot_product_attention,
+    float_or_better,
+    softmax_attention,
+    softmax_weights,
+)
 
 from .layers import NormLayer, flatten_pixels, point_indices, unflatten_pixels
 
@@ -58,7 +63,7 @@ class NonLocal(nn.Module):
         sub_sample: 2 x 2 max-pooling of keys and values: 'before' their projections (original code), 'after' them (its
             PyTorch port and mmcv, ``sub_sample=True`` there), or None.
         norm_layer: channels -> module, after the last convolution; None for none.
-        zero_init: start as the identity, by a zero weight of the norm (of the last convolution without a norm).
+        zero_init: start as the identity, by a zero weight of the norm (of the last convolution where it has none).
 
     Input and output are (B, channels, H, W).
 
@@ -95,7 +100,8 @@ class NonLocal(nn.Module):
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
         if self.zero_init:
-            last = self.out_conv if isinstance(self.norm, nn.Identity) else self.norm
+            has_weight = getattr(self.norm, 'weight', None) is not None
+            last = self.norm if has_weight else self.out_conv
             nn.init.zeros_(last.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,13 +130,13 @@ class NonLocal(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
+        query, key, _ = self._project(x)
+        query = query[:, index]
         with torch.autocast(x.device.type, enabled=False):
-            query, key, _ = self._project(x)
-            query = query[:, index]
             if self.mode == 'dot_product':
-                weights = query @ key.transpose(1, 2) / key.shape[1]
+                weights = float_or_better(query) @ float_or_better(key).transpose(1, 2) / key.shape[1]
             elif self.mode == 'concatenation':
-                query, key = self._concat_logits(query, key)
+                query, key = self._concat_logits(float_or_better(query), float_or_better(key))
                 weights = (query[:, :, None] + key[:, None, :]).relu() / key.shape[1]
             else:
                 weights = softmax_weights(query, key, self.scale)

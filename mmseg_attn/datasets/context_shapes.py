@@ -51,26 +51,40 @@ def generate_if_needed(root: Path) -> None:
     Raises:
         ValueError: ``root`` exists and is not a ContextShapes data set.
     """
+    if _is_whole(root):
+        return
     root.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(root.with_name(root.name + '.lock')):
         if _is_whole(root):
             return
-        if root.is_dir() and any(root.iterdir()) and not (root / MARKER).exists():
+        if is_foreign(root):
             raise ValueError(f'{root} exists and is not a ContextShapes data set: remove it, or choose another '
                              'data_root for the data set')
         partial = root.with_name(root.name + '.partial')
         shutil.rmtree(partial, ignore_errors=True)
         _generate(partial)
-        shutil.rmtree(root, ignore_errors=True)
+        if root.exists():
+            # Moved out of the way first: half removed, it could no longer be told from a foreign folder.
+            root.rename(root.with_name(root.name + '.old'))
         partial.rename(root)
+        shutil.rmtree(root.with_name(root.name + '.old'), ignore_errors=True)
+
+
+def is_foreign(root: Path) -> bool:
+    """Whether ``root`` holds something that is not ours to replace."""
+    return root.is_dir() and any(root.iterdir()) and not (root / MARKER).exists()
 
 
 def _is_whole(root: Path) -> bool:
-    marker = root / MARKER
-    if not marker.exists() or json.loads(marker.read_text()) != CONTENT:
+    try:
+        if json.loads((root / MARKER).read_text()) != CONTENT:
+            return False
+    except (OSError, ValueError):
         return False
     expected = CONTENT['train'] + CONTENT['val']
-    return all(len(list((root / folder).glob('*.png'))) == expected for folder in ('JPEGImages', 'SegmentationClass'))
+    return (all((root / 'ImageSets/Segmentation' / f'{split}.txt').is_file() for split in ('train', 'val'))
+            and all(sum(path.stat().st_size > 0 for path in (root / folder).glob('*.png')) == expected
+                    for folder in ('JPEGImages', 'SegmentationClass')))
 
 
 def _generate(root: Path) -> None:

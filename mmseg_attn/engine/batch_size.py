@@ -16,11 +16,12 @@ def describe_batch_size(cfg: Config, num_processes: int) -> str:
     base = scale_lr.get('base_batch_size')
     text = (f'Effective batch size {batch_size} = {per_process} images x {num_processes} processes'
             + (f' x {accumulated} accumulated' if accumulated > 1 else ''))
+    if scale_lr.get('enable') and base:
+        # mmengine scales by the batch of one step, so tools/train.py has multiplied by the accumulation before.
+        scaled = lr * per_process * num_processes / base
+        return f'{text}; learning rate {scaled:g}, scaled from {lr / accumulated:g} for {base}.'
     if base in (None, batch_size):
         return f'{text}; learning rate {lr:g}.'
-    if scale_lr.get('enable'):
-        # As mmengine does it, which leaves accumulation out.
-        return f'{text}; learning rate {lr * per_process * num_processes / base:g}, scaled from {lr:g} for {base}.'
     return (f'{text}; learning rate {lr:g}, which was chosen for a batch of {base}.\n'
             f'  Either pass --auto-scale-lr, or reach {base} with more processes (tools/dist_train.sh), with\n'
             '  --cfg-options train_dataloader.batch_size=..., or with optim_wrapper.accumulative_counts=...')

@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmseg_attn.datasets.context_shapes import is_foreign
+
 from .errors import UserError
 
 HOW_TO_GET = {
@@ -84,10 +86,14 @@ def _check_dataset(dataset: dict, where: str) -> None:
         _check_dataset(inner, f'{where}.datasets.{i}')
     if isinstance(dataset.get('dataset'), dict):
         _check_dataset(dataset['dataset'], f'{where}.dataset')
-    generated = dataset.get('type') == 'mmseg_attn.ContextShapesDataset'
-    if 'pipeline' not in dataset or generated or '://' in str(dataset.get('data_root')):
-        return
     root = dataset.get('data_root') or ''
+    if dataset.get('type') == 'mmseg_attn.ContextShapesDataset':
+        if is_foreign(Path(root)):
+            raise UserError(f'{root} exists and is not a ContextShapes data set (from {where}.data_root): remove it or '
+                            'choose another folder')
+        return
+    if 'pipeline' not in dataset or '://' in root:
+        return
     paths = [root, *(osp.join(root, p) for p in dataset.get('data_prefix', {}).values() if p)]
     if dataset.get('ann_file'):
         paths.append(osp.join(root, dataset['ann_file']))

@@ -17,11 +17,11 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     # mmengine.dist.init_dist selects a CUDA device, and its default wrapper passes one to DDP.
     _LAUNCHER_ENVIRONMENT[launcher]()
     dist.init_process_group(backend='gloo')
-    cfg.env_cfg.dist_cfg = dict(backend='gloo')
+    cfg.setdefault('env_cfg', {})['dist_cfg'] = dict(backend='gloo')
     cfg.model_wrapper_cfg = dict(
         type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
         find_unused_parameters=cfg.get('find_unused_parameters', False))
-    cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(type='mmseg_attn.AverageBuffersHook')]
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or []), dict(type='mmseg_attn.AverageBuffersHook')]
     if _replace_sync_bn(cfg.model) and dist.get_rank() == 0:
         print_log('No GPU: SyncBN becomes BN, so each process normalises by its own images only.')
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from functools import partial
 
+import torch
 from mmcv.cnn import ConvModule, build_norm_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ class AttentionHead(BaseDecodeHead):
         """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage."""
         return self.cls_seg(self.forward_feature(self._transform_inputs(inputs)))
 
+    @torch.no_grad()
     def attention_map(self, inputs: list[Tensor], points: Tensor) -> Tensor:
         """Where the attention of this head looks.
 
@@ -31,7 +33,12 @@ class AttentionHead(BaseDecodeHead):
 
         Returns:
             (B, P, H, W) weights; the block's own ``attention_map`` says what they are.
+
+        Raises:
+            RuntimeError: the head is in training mode, where a look would change the statistics of its norms.
         """
+        if self.training:
+            raise RuntimeError('attention_map needs the head in evaluation mode: call .eval() on the model first')
         return self.attention.attention_map(self.in_conv(self._transform_inputs(inputs)), points)
 
     def conv(self, in_channels: int, channels: int, kernel_size: int = 3) -> ConvModule:

@@ -51,7 +51,11 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
     """The weights of :func:`softmax_attention` themselves, (B, N, M), in float32 or better. For few queries only."""
-    dtype = torch.promote_types(query.dtype, torch.float32)
     with torch.autocast(query.device.type, enabled=False):
-        logits = scale * (query.to(dtype) @ key.to(dtype).transpose(1, 2))
+        logits = scale * (float_or_better(query) @ float_or_better(key).transpose(1, 2))
     return logits.softmax(-1)
+
+
+def float_or_better(x: Tensor) -> Tensor:
+    """Half precision to float32; float32 and float64 as they are."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -149,3 +149,13 @@ def test_attention_map_leaves_the_block_alone(block):
     block.attention_map(_image(), POINTS)
     for key, value in block.state_dict().items():
         assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
+def test_attention_map_of_half_precision(block, dtype):
+    x = _image()
+    expected = block.attention_map(x, POINTS)
+    with torch.autocast('cpu', dtype):
+        weights = block.attention_map(x.to(dtype), POINTS)
+    assert weights.dtype == torch.float32
+    assert (weights - expected).abs().mean() < 0.05 * expected.abs().mean()

@@ -104,3 +104,14 @@ def test_attention_map_rebuilds_the_reconstruction():
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match='at least 1'):
         ExpectationMaximizationAttention(8, **wrong)
+
+
+def test_a_look_between_forward_and_backward_disturbs_no_checkpointing():
+    plain = _block().train()
+    checkpointed = copy.deepcopy(plain)
+    x = torch.randn(2, 8, 5, 6)
+    plain(x)
+    out = checkpoint(checkpointed, x.clone().requires_grad_(), use_reentrant=False)
+    checkpointed.attention_map(x, torch.tensor([[0, 0]]))
+    out.sum().backward()
+    torch.testing.assert_close(checkpointed.bases, plain.bases)

@@ -99,3 +99,8 @@ def test_starts_as_the_identity():
     x = torch.randn(2, 8, 5, 6)
     for norm_layer in (torch.nn.BatchNorm2d, None):
         torch.testing.assert_close(NonLocal(8, norm_layer=norm_layer).eval()(x), x)
+
+
+def test_a_norm_without_weights():
+    x = torch.randn(2, 8, 5, 6)
+    torch.testing.assert_close(NonLocal(8, norm_layer=torch.nn.InstanceNorm2d)(x), x, atol=1e-5, rtol=0)

@@ -108,4 +108,6 @@ def test_emanet_pads_test_images_to_the_stride_plus_one():
     for size, padded in (((375, 500), (377, 505)), ((8, 9), (9, 9)), ((1, 2), (1, 9))):
         data = preprocessor(dict(inputs=[torch.zeros(3, *size)], data_samples=[SegDataSample()]))
         assert data['inputs'].shape[2:] == padded
+        unpadded = preprocessor(dict(inputs=[torch.zeros(3, *size)]))
+        assert unpadded['inputs'].shape[2:] == size
         assert data['data_samples'][0].img_padding_size == (0, padded[1] - size[1], 0, padded[0] - size[0])

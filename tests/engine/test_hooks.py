@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_attn.engine.errors import UserError
+from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
 
 
 def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
@@ -22,6 +23,7 @@ def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_resuming_gives_the_weights_of_a_straight_run(tmp_path, shapes_root, num_workers):
     workers = {'train_dataloader.num_workers': num_workers, 'train_dataloader.persistent_workers': num_workers > 0}
+    allow_mmengine_checkpoints()
     straight = _runner(tmp_path, f'straight{num_workers}', shapes_root, 5, **workers).train()
     _runner(tmp_path, f'first{num_workers}', shapes_root, 2, **workers).train()
     resumed = _runner(tmp_path, f'resumed{num_workers}', shapes_root, 5, resume=True,

@@ -60,6 +60,10 @@ def test_predictions_have_the_size_of_the_image(head):
 def test_attention_map(head):
     weights = head.eval().attention_map(_features(), torch.tensor([[0, 0], [8, 12]]))
     assert weights.shape == (2, 2, 9, 13)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert head.attention_map(_features(), torch.tensor([[0, 0]])).dtype == torch.float32
+    with pytest.raises(RuntimeError, match='evaluation mode'):
+        head.train().attention_map(_features(), torch.tensor([[0, 0]]))
 
 
 @pytest.mark.parametrize('name', HEADS)
