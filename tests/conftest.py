@@ -5,6 +5,9 @@ import torch
 
 DATA = Path(__file__).parent / 'data'
 
+# The tensors are small: more threads only wait for each other, for minutes when the machine has other work.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _seed():

@@ -43,7 +43,8 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.show or args.show_dir:
         if 'visualization' not in cfg.get('default_hooks', {}):
             raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook')")
-        cfg.default_hooks.visualization.update(draw=True, show=args.show, wait_time=args.wait_time)
+        # The interval matters to the original mmsegmentation, which would draw every 50th image only.
+        cfg.default_hooks.visualization.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
     if args.tta:
