@@ -19,7 +19,7 @@ with readable_errors():
     from mmseg.registry import RUNNERS
 
     from mmseg_attn.engine.arguments import add_common_arguments, parse
-    from mmseg_attn.engine.batch_size import describe_batch_size
+    from mmseg_attn.engine.batch_size import count_accumulation, describe_batch_size
     from mmseg_attn.engine.config import check_config, load_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
@@ -47,8 +47,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> None:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
-        # mmengine's scaling does not count accumulated batches.
-        cfg.optim_wrapper.optimizer.lr *= cfg.optim_wrapper.get('accumulative_counts', 1)
+    count_accumulation(cfg)
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume

@@ -65,9 +65,11 @@ def generate_if_needed(root: Path) -> None:
         _generate(partial)
         if root.exists():
             # Moved out of the way first: half removed, it could no longer be told from a foreign folder.
-            root.rename(root.with_name(root.name + '.old'))
+            old = root.with_name(root.name + '.old')
+            shutil.rmtree(old, ignore_errors=True)
+            root.rename(old)
+            shutil.rmtree(old, ignore_errors=True)
         partial.rename(root)
-        shutil.rmtree(root.with_name(root.name + '.old'), ignore_errors=True)
 
 
 def is_foreign(root: Path) -> bool:

@@ -3,8 +3,17 @@
 from mmengine.config import Config
 
 
+def count_accumulation(cfg: Config) -> None:
+    """Where the learning rate is to be scaled, multiplies it by the accumulated batches, which mmengine leaves out."""
+    if (cfg.get('auto_scale_lr') or {}).get('enable'):
+        cfg.optim_wrapper.optimizer.lr *= cfg.optim_wrapper.get('accumulative_counts', 1)
+
+
 def describe_batch_size(cfg: Config, num_processes: int) -> str:
-    """One or more lines: the effective batch size, the learning rate, and what to do when they do not fit."""
+    """One or more lines: the effective batch size, the learning rate, and what to do when they do not fit.
+
+    ``cfg`` has been through :func:`count_accumulation`.
+    """
     per_process = cfg.train_dataloader.get('batch_size')
     optimizer = cfg.optim_wrapper.get('optimizer') or {}
     if per_process is None or 'lr' not in optimizer:
@@ -17,7 +26,6 @@ def describe_batch_size(cfg: Config, num_processes: int) -> str:
     text = (f'Effective batch size {batch_size} = {per_process} images x {num_processes} processes'
             + (f' x {accumulated} accumulated' if accumulated > 1 else ''))
     if scale_lr.get('enable') and base:
-        # mmengine scales by the batch of one step, so tools/train.py has multiplied by the accumulation before.
         scaled = lr * per_process * num_processes / base
         return f'{text}; learning rate {scaled:g}, scaled from {lr / accumulated:g} for {base}.'
     if base in (None, batch_size):

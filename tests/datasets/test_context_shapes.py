@@ -92,6 +92,8 @@ def test_an_interrupted_generation_is_redone(tmp_path, small, monkeypatch):
     assert not root.exists()
     generate_if_needed(root)
     assert len(list(root.glob('JPEGImages/*'))) == 9
+    (tmp_path / 'shapes.old').mkdir()
+    (tmp_path / 'shapes.old' / 'left_by_an_interruption').touch()
     for damage in (lambda: next(root.glob('JPEGImages/*')).unlink(),
                    lambda: next(root.glob('SegmentationClass/*')).write_bytes(b''),
                    lambda: shutil.rmtree(root / 'ImageSets'),

@@ -1,7 +1,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.engine.batch_size import describe_batch_size
+from mmseg_attn.engine.batch_size import count_accumulation, describe_batch_size
 
 
 @pytest.mark.parametrize(('processes', 'accumulate', 'scale', 'expected'), [
@@ -15,6 +15,5 @@ def test_says_what_the_training_really_uses(processes, accumulate, scale, expect
     cfg = Config.fromfile('configs/emanet_r101_voc.py')
     cfg.optim_wrapper.accumulative_counts = accumulate
     cfg.auto_scale_lr.enable = scale
-    if scale:
-        cfg.optim_wrapper.optimizer.lr *= accumulate
+    count_accumulation(cfg)
     assert expected in describe_batch_size(cfg, processes)
