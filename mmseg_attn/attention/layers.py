@@ -1,11 +1,28 @@
 """What two or more attention blocks share."""
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 NormLayer = Callable[[int], nn.Module]
+ActLayer = Callable[[], nn.Module]
+
+
+def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, dilation: int = 1, bias: bool = False,
+                  norm_layer: NormLayer | None, act_layer: ActLayer | None) -> nn.Sequential:
+    """A convolution that keeps the size, ``norm`` and ``act``; biased without a norm, and with one if ``bias``."""
+    layers = OrderedDict(conv=nn.Conv2d(
+        in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation,
+        bias=bias or norm_layer is None))
+    if norm_layer is not None:
+        layers['norm'] = norm_layer(out_channels)
+    if act_layer is not None:
+        layers['act'] = act_layer()
+    return nn.Sequential(layers)
 
 
 def flatten_pixels(x: Tensor) -> Tensor:
@@ -33,3 +50,21 @@ def point_indices(points: Tensor, height: int, width: int) -> Tensor:
     if outside.any():
         raise ValueError(f'point {points[outside][0].tolist()} lies outside the {height} x {width} feature map')
     return row * width + column
+
+
+def interpolation_matrix(in_size: int, out_size: int, align_corners: bool, like: Tensor) -> Tensor:
+    """(out_size, in_size) in dtype and device of ``like``: what linear interpolation along one axis multiplies with."""
+    eye = torch.eye(in_size, dtype=like.dtype, device=like.device)
+    return F.interpolate(eye[None], out_size, mode='linear', align_corners=align_corners)[0].T
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the while, so that a look at the attention changes no running statistics."""
+    training = [m for m in module.modules() if m.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for m in training:
+            m.training = True

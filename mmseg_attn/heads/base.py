@@ -4,7 +4,7 @@ from abc import abstractmethod
 from functools import partial
 
 import torch
-from mmcv.cnn import ConvModule, build_norm_layer
+from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer, build_upsample_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
@@ -12,16 +12,29 @@ from torch import Tensor, nn
 class AttentionHead(BaseDecodeHead):
     """A decode head that applies the block ``self.attention`` to ``self.in_conv`` of the backbone's features.
 
-    Arguments are those of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
+    Args:
+        upsample_features: an upsampler between the features and the classifier, for example
+            ``dict(type='mmseg_attn.CARAFE', scale_factor=2)``; None for none.
+        upsample_logits: an upsampler after the classifier; None for none.
+        kwargs: arguments of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
     """
+
+    def __init__(self, *args, upsample_features: dict | None = None, upsample_logits: dict | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.upsample_features = _build_upsampler(upsample_features, self.channels)
+        self.upsample_logits = _build_upsampler(upsample_logits, self.out_channels)
 
     @abstractmethod
     def forward_feature(self, x: Tensor) -> Tensor:
         """Backbone features (B, in_channels, H, W) -> features before the classifier, (B, channels, H, W)."""
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage."""
+        """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage,
+        times that of the upsamplers."""
         return self.cls_seg(self.forward_feature(self._transform_inputs(inputs)))
+
+    def cls_seg(self, feat: Tensor) -> Tensor:
+        return self.upsample_logits(super().cls_seg(self.upsample_features(feat)))
 
     @torch.no_grad()
     def attention_map(self, inputs: list[Tensor], points: Tensor) -> Tensor:
@@ -41,16 +54,29 @@ class AttentionHead(BaseDecodeHead):
             raise RuntimeError('attention_map needs the head in evaluation mode: call .eval() on the model first')
         return self.attention.attention_map(self.in_conv(self._transform_inputs(inputs)), points)
 
-    def conv(self, in_channels: int, channels: int, kernel_size: int = 3) -> ConvModule:
-        """A convolution that keeps the size, with this head's norm and activation."""
-        return ConvModule(in_channels, channels, kernel_size, padding=kernel_size // 2, conv_cfg=self.conv_cfg,
-                          norm_cfg=self.norm_cfg, act_cfg=self.act_cfg)
+    def conv(self, in_channels: int, channels: int, kernel_size: int = 3, **kwargs) -> ConvModule:
+        """A convolution that keeps the size, with this head's norm and activation unless ``kwargs`` say otherwise."""
+        arguments = dict(conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=self.act_cfg) | kwargs
+        return ConvModule(in_channels, channels, kernel_size, padding=kernel_size // 2, **arguments)
 
     @property
     def norm_layer(self) -> partial | None:
         """This head's ``norm_cfg`` in the form that blocks take."""
         return partial(_build_norm, self.norm_cfg) if self.norm_cfg else None
 
+    @property
+    def act_layer(self) -> partial | None:
+        """This head's ``act_cfg`` in the form that blocks take."""
+        return partial(build_activation_layer, self.act_cfg) if self.act_cfg else None
+
 
 def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
     return build_norm_layer(norm_cfg, channels)[1]
+
+
+def _build_upsampler(cfg: dict | None, channels: int) -> nn.Module:
+    if cfg is None:
+        return nn.Identity()
+    if cfg['type'] in ('mmseg_attn.CARAFE', 'carafe'):
+        cfg = dict(cfg, channels=channels)
+    return build_upsample_layer(cfg)

@@ -17,3 +17,9 @@ BLOCKS = {
     'non_local-after': partial(NonLocal, CHANNELS, sub_sample='after'),
     'non_local-no_norm': partial(NonLocal, CHANNELS, norm_layer=None),
 }
+
+# Channel attention has no map over pixels.
+WITHOUT_MAP: set[str] = set()
+
+# Blocks that torch.export takes only with heights and widths declared as multiples of this number.
+EXPORT_MULTIPLE: dict[str, int] = {}

@@ -5,7 +5,7 @@ import torch
 from torch.export import Dim
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.attention.blocks import BLOCKS, CHANNELS
+from tests.attention.blocks import BLOCKS, CHANNELS, EXPORT_MULTIPLE, WITHOUT_MAP
 from tests.helpers import randomize
 
 SIZES = [(1, 1), (1, 7), (7, 1), (9, 13), (16, 3)]
@@ -101,10 +101,22 @@ def test_compiles_as_one_graph(block, training):
     torch.testing.assert_close(torch.compile(block, fullgraph=True, backend='aot_eager')(x), expected)
 
 
-def test_exports_with_free_sizes(block):
+@pytest.mark.parametrize('name', sorted(BLOCKS.keys() - EXPORT_MULTIPLE.keys()))
+def test_exports_with_free_sizes(name):
+    block = randomize(BLOCKS[name]()).eval()
     program = torch.export.export(block, (_image(),), dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
     for size in [(3, 7, 20), (1, 32, 5)]:
         x = _image(*size)
+        torch.testing.assert_close(program.module()(x), block(x))
+
+
+@pytest.mark.parametrize('name', EXPORT_MULTIPLE)
+def test_exports_with_free_multiples(name):
+    block, multiple = randomize(BLOCKS[name]()).eval(), EXPORT_MULTIPLE[name]
+    free = {0: Dim('batch'), 2: multiple * Dim('rows'), 3: multiple * Dim('columns')}
+    program = torch.export.export(block, (_image(2, 2 * multiple, 3 * multiple),), dynamic_shapes=(free,))
+    for batch, rows, columns in [(3, 4, 2), (1, 3, 5)]:
+        x = _image(batch, rows * multiple, columns * multiple)
         torch.testing.assert_close(program.module()(x), block(x))
 
 
@@ -130,32 +142,43 @@ def test_memory_is_linear_in_the_number_of_pixels(block):
 POINTS = torch.tensor([[0, 0], [4, 7], [8, 12]])
 
 
-def test_attention_map_has_the_size_of_the_map(block):
-    weights = block.attention_map(_image(), POINTS)
+@pytest.fixture(params=sorted(BLOCKS.keys() - WITHOUT_MAP))
+def mapped(request):
+    return randomize(BLOCKS[request.param]()).eval()
+
+
+@pytest.mark.parametrize('name', sorted(WITHOUT_MAP))
+def test_a_block_without_a_map_says_so(name):
+    with pytest.raises(NotImplementedError, match='no map over pixels'):
+        BLOCKS[name]().attention_map(_image(), POINTS)
+
+
+def test_attention_map_has_the_size_of_the_map(mapped):
+    weights = mapped.attention_map(_image(), POINTS)
     assert weights.shape == (2, 3, 9, 13)
     assert weights.isfinite().all()
     assert not weights.requires_grad
 
 
 @pytest.mark.parametrize('points', [[[9, 0]], [[0, -1]], [[0.5, 1.0]], [0, 1], [[0, 1, 2]]], ids=str)
-def test_attention_map_refuses_bad_points(block, points):
+def test_attention_map_refuses_bad_points(mapped, points):
     with pytest.raises(ValueError, match='point'):
-        block.attention_map(_image(), torch.tensor(points))
+        mapped.attention_map(_image(), torch.tensor(points))
 
 
-def test_attention_map_leaves_the_block_alone(block):
-    block.train()
-    before = {k: v.clone() for k, v in block.state_dict().items()}
-    block.attention_map(_image(), POINTS)
-    for key, value in block.state_dict().items():
+def test_attention_map_leaves_the_block_alone(mapped):
+    mapped.train()
+    before = {k: v.clone() for k, v in mapped.state_dict().items()}
+    mapped.attention_map(_image(), POINTS)
+    for key, value in mapped.state_dict().items():
         assert torch.equal(value, before[key]), key
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
-def test_attention_map_of_half_precision(block, dtype):
+def test_attention_map_of_half_precision(mapped, dtype):
     x = _image()
-    expected = block.attention_map(x, POINTS)
+    expected = mapped.attention_map(x, POINTS)
     with torch.autocast('cpu', dtype):
-        weights = block.attention_map(x.to(dtype), POINTS)
+        weights = mapped.attention_map(x.to(dtype), POINTS)
     assert weights.dtype == torch.float32
     assert (weights - expected).abs().mean() < 0.05 * expected.abs().mean()

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
@@ -15,11 +14,6 @@ HEADS = sorted(name for name, cls in MODELS.module_dict.items() if issubclass(cl
 SMALL = {'EMAHead': [dict(ema_channels=8, num_bases=6), dict(ema_channels=8, concat_input=True)],
          'NLHead': [dict(), dict(mode='dot_product', concat_input=False), dict(sub_sample='after')]}
 VARIANTS = [(name, variant) for name in HEADS for variant in SMALL[name]]
-
-
-@pytest.fixture(autouse=True)
-def _scope():
-    init_default_scope('mmseg')
 
 
 def _build(name, variant, **kwargs):
