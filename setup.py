@@ -1,4 +1,4 @@
-"""Ships configs/ and tools/ inside the wheel as mmseg_attn/.mim, where mim and OpenMMLab users look for them."""
+"""Ships configs/, tools/ and model-index.yml inside the wheel as mmseg_attn/.mim, where mim and OpenMMLab users look for them."""
 
 import shutil
 from pathlib import Path
@@ -19,6 +19,7 @@ class BuildWithMim(build_py):
             target = Path(self.build_lib, 'mmseg_attn', '.mim', folder)
             shutil.rmtree(target, ignore_errors=True)
             shutil.copytree(ROOT / folder, target, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', target.parent)
 
 
 setup(cmdclass={'build_py': BuildWithMim})

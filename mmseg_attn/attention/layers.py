@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 
 NormLayer = Callable[[int], nn.Module]
 ActLayer = Callable[[], nn.Module]
+
+# The activation of InPlaceABN, in which many official codes put their norms.
+LEAKY_RELU = partial(nn.LeakyReLU, negative_slope=0.01)
 
 
 def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, dilation: int = 1, bias: bool = False,
@@ -50,6 +54,27 @@ def point_indices(points: Tensor, height: int, width: int) -> Tensor:
     if outside.any():
         raise ValueError(f'point {points[outside][0].tolist()} lies outside the {height} x {width} feature map')
     return row * width + column
+
+
+def max_pool(x: Tensor, size: int) -> Tensor:
+    """Max-pooling of ``size`` x ``size`` pixels; a side shorter than that becomes one pixel."""
+    return F.max_pool2d(x, _pool_size(size, *x.shape[-2:])) if size > 1 else x
+
+
+def spread_over_pools(weights: Tensor, size: int, height: int, width: int) -> Tensor:
+    """Weights (B, P, M) of the M pixels of :func:`max_pool` -> (B, P, height, width).
+
+    A weight is shared equally among the pixels of its pool. Last rows and columns that fill no pool have none.
+    """
+    down, right = _pool_size(size, height, width)
+    rows, columns = height // down, width // right
+    weights = weights.unflatten(2, (rows, columns)) / (down * right)
+    weights = weights.repeat_interleave(down, dim=2).repeat_interleave(right, dim=3)
+    return F.pad(weights, (0, width - columns * right, 0, height - rows * down))
+
+
+def _pool_size(size: int, height: int, width: int) -> tuple[int, int]:
+    return min(size, height), min(size, width)
 
 
 def interpolation_matrix(in_size: int, out_size: int, align_corners: bool, like: Tensor) -> Tensor:

@@ -27,7 +27,14 @@ from mmseg_attn.ops.pixel_attention import (
     softmax_weights,
 )
 
-from .layers import NormLayer, flatten_pixels, point_indices, unflatten_pixels
+from .layers import (
+    NormLayer,
+    flatten_pixels,
+    max_pool,
+    point_indices,
+    spread_over_pools,
+    unflatten_pixels,
+)
 
 MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
 SUB_SAMPLES = (None, 'before', 'after')
@@ -141,36 +148,18 @@ class NonLocal(nn.Module):
             else:
                 weights = softmax_weights(query, key, self.scale)
         if self.sub_sample:
-            return _spread_over_pools(weights, height, width)
+            return spread_over_pools(weights, 2, height, width)
         return weights.unflatten(2, (height, width))
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        source = _pool(x) if self.sub_sample == 'before' else x
+        source = max_pool(x, 2) if self.sub_sample == 'before' else x
         embed = self.mode != 'gaussian'
         key, value = self.key(source) if embed else source, self.value(source)
         if self.sub_sample == 'after':
-            key, value = _pool(key), _pool(value)
+            key, value = max_pool(key, 2), max_pool(value, 2)
         query = self.query(x) if embed else x
         return flatten_pixels(query), flatten_pixels(key), flatten_pixels(value)
 
     def _concat_logits(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         weight_query, weight_key = self.concat_project.weight.flatten().chunk(2)
         return query @ weight_query.to(query.dtype), key @ weight_key.to(key.dtype)
-
-
-def _pool_size(height: int, width: int) -> tuple[int, int]:
-    # A side of one pixel cannot be halved.
-    return min(2, height), min(2, width)
-
-
-def _pool(x: Tensor) -> Tensor:
-    return F.max_pool2d(x, _pool_size(*x.shape[-2:]))
-
-
-def _spread_over_pools(weights: Tensor, height: int, width: int) -> Tensor:
-    """(B, P, M) of pooled keys -> (B, P, height, width)."""
-    down, right = _pool_size(height, width)
-    rows, columns = height // down, width // right
-    weights = weights.unflatten(2, (rows, columns)) / (down * right)
-    weights = weights.repeat_interleave(down, dim=2).repeat_interleave(right, dim=3)
-    return F.pad(weights, (0, width - columns * right, 0, height - rows * down))

@@ -1,6 +1,18 @@
 """Decode heads, registered as `mmseg_attn.<Name>`."""
 
+from .a2net import A2Head
+from .apcnet import APCHead
+from .ccnet import CCHead
+from .danet import DAHead
+from .dgmn import DGMNHead
 from .emanet import EMAHead
+from .glore import GloReHead
+from .isanet import ISAHead
 from .non_local import NLHead
+from .ocnet import OCHead
+from .psanet import PSAHead
 
-__all__ = ['EMAHead', 'NLHead']
+__all__ = [
+    'A2Head', 'APCHead', 'CCHead', 'DAHead', 'DGMNHead', 'EMAHead', 'GloReHead', 'ISAHead', 'NLHead', 'OCHead',
+    'PSAHead',
+]

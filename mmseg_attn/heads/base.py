@@ -8,6 +8,9 @@ from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer, build
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 
+# The activation of InPlaceABN, in which many official codes put their norms.
+LEAKY_RELU = dict(type='LeakyReLU', negative_slope=0.01)
+
 
 class AttentionHead(BaseDecodeHead):
     """A decode head that applies the block ``self.attention`` to ``self.in_conv`` of the backbone's features.
@@ -52,7 +55,11 @@ class AttentionHead(BaseDecodeHead):
         """
         if self.training:
             raise RuntimeError('attention_map needs the head in evaluation mode: call .eval() on the model first')
-        return self.attention.attention_map(self.in_conv(self._transform_inputs(inputs)), points)
+        return self._attention_map(self._transform_inputs(inputs), points)
+
+    def _attention_map(self, x: Tensor, points: Tensor) -> Tensor:
+        """``attention_map`` for backbone features (B, in_channels, H, W)."""
+        return self.attention.attention_map(self.in_conv(x), points)
 
     def conv(self, in_channels: int, channels: int, kernel_size: int = 3, **kwargs) -> ConvModule:
         """A convolution that keeps the size, with this head's norm and activation unless ``kwargs`` say otherwise."""

@@ -32,7 +32,9 @@ def _shrink(model):
     model.pretrained = None
     model.backbone.update(stem_channels=8, base_channels=8)
     for head in filter(None, (model.decode_head, model.get('auxiliary_head'))):
-        head.update(in_channels=head.in_channels // 8, channels=16)
+        several = isinstance(head.in_channels, list)
+        in_channels = [c // 8 for c in head.in_channels] if several else head.in_channels // 8
+        head.update(in_channels=in_channels, channels=16)
         if 'ema_channels' in head or head.type == 'mmseg_attn.EMAHead':
             head.update(ema_channels=16, num_bases=6)
     _replace_sync_bn(model)

@@ -1,18 +1,26 @@
-"""What every head promises: one battery over all heads in the registry."""
+"""What every head promises: one battery over all AttentionHeads in the registry."""
 
 import pytest
 import torch
 from mmengine.structures import PixelData
-from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.structures import SegDataSample
 
-import mmseg_attn.heads  # noqa: F401
+from mmseg_attn.heads.base import AttentionHead
 from mmseg_attn.registry import MODELS
 from tests.helpers import randomize
 
-HEADS = sorted(name for name, cls in MODELS.module_dict.items() if issubclass(cls, BaseDecodeHead))
-SMALL = {'EMAHead': [dict(ema_channels=8, num_bases=6), dict(ema_channels=8, concat_input=True)],
-         'NLHead': [dict(), dict(mode='dot_product', concat_input=False), dict(sub_sample='after')]}
+HEADS = sorted(name for name, cls in MODELS.module_dict.items() if issubclass(cls, AttentionHead))
+SMALL = {'A2Head': [dict(), dict(concat_input=False, scale=2), dict(fusion='cat')],
+         'APCHead': [dict(), dict(pool_scales=(2, 5), fusion=False)],
+         'CCHead': [dict(), dict(recurrence=1, inner_channels=16), dict(concat_input=False)],
+         'DAHead': [dict(), dict(pam_channels=3)],
+         'DGMNHead': [dict(), dict(reduction=2, mode='deform'), dict(rigorous=False, concat_input=False)],
+         'EMAHead': [dict(ema_channels=8, num_bases=6), dict(ema_channels=8, concat_input=True)],
+         'GloReHead': [dict(num_nodes=5), dict(num_nodes=5, num_states=3, normalize=False)],
+         'ISAHead': [dict(isa_channels=4), dict(isa_channels=4, down_factors=((4, 3), (2, 2)), mask_padding=True)],
+         'NLHead': [dict(), dict(mode='dot_product', concat_input=False), dict(sub_sample='after')],
+         'OCHead': [dict(), dict(context='pyramid'), dict(context='asp', context_cfg=dict(shared_query=False))],
+         'PSAHead': [dict(mask_size=(5, 7)), dict(crop_size=(72, 104), psa_type='collect', mmseg_compatible=True)]}
 VARIANTS = [(name, variant) for name in HEADS for variant in SMALL[name]]
 
 
@@ -64,13 +72,13 @@ def test_attention_map(head):
 def test_without_a_norm(name):
     head = _build(name, SMALL[name][0], norm_cfg=None)
     assert not [m for m in head.modules() if 'Norm' in type(m).__name__]
-    assert head(_features()).shape == (2, 5, 9, 13)
+    assert head.eval()(_features()).shape == (2, 5, 9, 13)
 
 
 @pytest.mark.parametrize('name', HEADS)
 def test_out_channels_of_binary_segmentation(name):
     head = _build(name, SMALL[name][0], num_classes=2, out_channels=1, threshold=0.5)
-    assert head(_features()).shape == (2, 1, 9, 13)
+    assert head.eval()(_features()).shape == (2, 1, 9, 13)
 
 
 @pytest.mark.parametrize('name', HEADS)

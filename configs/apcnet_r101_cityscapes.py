@@ -1,0 +1,2 @@
+_base_ = 'apcnet_r50_cityscapes.py'
+model = dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101))

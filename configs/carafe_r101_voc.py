@@ -1,0 +1,2 @@
+_base_ = 'carafe_r50_voc.py'
+model = dict(pretrained='open-mmlab://resnet101_v1c', backbone=dict(depth=101))

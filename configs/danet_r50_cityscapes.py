@@ -1,0 +1,2 @@
+_base_ = 'danet_r101_cityscapes.py'
+model = dict(pretrained='torchvision://resnet50', backbone=dict(depth=50))

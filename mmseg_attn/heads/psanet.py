@@ -1,0 +1,64 @@
+"""PSANet's head."""
+
+import torch
+from torch import Tensor
+
+from mmseg_attn.attention.psanet import PointwiseSpatialAttention
+from mmseg_attn.registry import MODELS
+
+from .base import AttentionHead
+
+
+@MODELS.register_module()
+class PSAHead(AttentionHead):
+    """Point-wise Spatial Attention Network, https://hszhao.github.io/projects/psanet.
+
+        point-wise spatial attention -> concatenate the backbone's features, conv3x3 -> classifier
+
+    Args:
+        mask_size: rows and columns of the mask of relative positions, odd. Derived from ``crop_size`` when not given.
+        crop_size: height and width of the training images in pixels, from which the mask follows that reaches from
+            every pixel to every other one: 59 x 59 for crops of 465, 89 x 89 for 705.
+        output_stride: image pixels per feature pixel, for ``crop_size``.
+        mid_channels: channels of the attention; ``channels`` when not given.
+        psa_type: 'collect', 'distribute' or 'bi-direction'.
+        compact: one logit for each absolute position; then only crops of ``crop_size`` fit.
+        shrink_factor: the attention works on a map smaller by this factor.
+        normalization_factor: divides the result of the attention; None for the number of mask positions.
+        psa_softmax: normalise the logits.
+        mmseg_compatible: mmseg's padding of ``proj`` and rules of sizes, which the weights of its model zoo need
+            (together with their ``mask_size``).
+        kwargs: arguments of BaseDecodeHead (``in_channels``, ``channels``, ``num_classes``, ``norm_cfg``, ...).
+
+    Raises:
+        ValueError: neither ``mask_size`` nor ``crop_size`` is given, or what PointwiseSpatialAttention refuses.
+    """
+
+    def __init__(self, *args, mask_size: int | tuple[int, int] | None = None,
+                 crop_size: int | tuple[int, int] | None = None, output_stride: int = 8,
+                 mid_channels: int | None = None, psa_type: str = 'bi-direction', compact: bool = False,
+                 shrink_factor: int = 2, normalization_factor: float | None = 1.0, psa_softmax: bool = True,
+                 mmseg_compatible: bool = False, **kwargs):
+        super().__init__(*args, **kwargs)
+        if mask_size is None:
+            mask_size = _mask_size(crop_size, output_stride, shrink_factor, compact)
+        self.attention = PointwiseSpatialAttention(
+            self.in_channels, mask_size=mask_size, mid_channels=mid_channels or self.channels, psa_type=psa_type,
+            compact=compact, shrink_factor=shrink_factor, normalization_factor=normalization_factor,
+            psa_softmax=psa_softmax, mmseg_compatible=mmseg_compatible, align_corners=self.align_corners,
+            norm_layer=self.norm_layer, act_layer=self.act_layer)
+        self.in_conv = torch.nn.Identity()
+        self.bottleneck = self.conv(2 * self.in_channels, self.channels)
+
+    def forward_feature(self, x: Tensor) -> Tensor:
+        return self.bottleneck(torch.cat([x, self.attention(x)], dim=1))
+
+
+def _mask_size(crop_size: int | tuple[int, int] | None, output_stride: int, shrink_factor: int,
+               compact: bool) -> tuple[int, int]:
+    if crop_size is None:
+        raise ValueError('PSAHead needs mask_size, or crop_size to derive it from: '
+                         'decode_head=dict(crop_size=(512, 512)), the size of the training images in pixels')
+    crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
+    size = [(side - 1) // (output_stride * shrink_factor) + 1 for side in crop_size]
+    return tuple(size if compact else [2 * side - 1 for side in size])

@@ -1,0 +1,66 @@
+"""ISAHead against the official code and mmseg's head with copied weights."""
+
+import pytest
+import torch
+from mmseg.models import ISAHead as MMSegISAHead
+
+from mmseg_attn.heads import ISAHead
+from tests.attention.test_isanet import official_names
+from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
+
+OFFICIAL = {'isa_head.0': 'in_conv.conv', 'isa_head.1.0': 'in_conv.bn', 'cls_head': 'conv_seg',
+            **{f'isa_head.2.{k}': f'attention.{v}' for k, v in official_names('.0').items()}}
+
+
+def _mmseg_names():
+    names = {'in_conv': 'in_conv', 'conv_seg': 'conv_seg', 'out_conv.conv': 'attention.out_conv.conv',
+             'out_conv.bn': 'attention.out_conv.norm'}
+    for theirs, ours in {'global_relation': 'long_range', 'local_relation': 'short_range'}.items():
+        ours = f'attention.stages.0.{ours}'
+        for projection in 'key', 'query':
+            for i in range(2):
+                names[f'{theirs}.{projection}_project.{i}.conv'] = f'{ours}.{projection}.{i}.conv'
+                names[f'{theirs}.{projection}_project.{i}.bn'] = f'{ours}.{projection}.{i}.norm'
+        names |= {f'{theirs}.value_project': f'{ours}.value', f'{theirs}.output_project.conv': f'{ours}.out_conv.conv',
+                  f'{theirs}.output_project.bn': f'{ours}.out_conv.norm'}
+    return names
+
+
+def _rename_mmseg(tensors):
+    """mmseg concatenates the context before the input, the official code and ours after it."""
+    renamed = rename(tensors, _mmseg_names())
+    weight = renamed['attention.out_conv.conv.weight']
+    return renamed | {'attention.out_conv.conv.weight': torch.cat(weight.chunk(2, dim=1)[::-1], dim=1)}
+
+
+def test_isanet_output_and_gradients(golden):
+    head = ISAHead(24, 16, num_classes=5, isa_channels=8, in_index=0, norm_cfg=dict(type='BN'),
+                   act_cfg=dict(type='ReLU'))
+    assert_matches_golden(head, golden('isa_head'), OFFICIAL, call=lambda head, x: head([x]))
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_isanet_of_mmseg(training):
+    arguments = dict(num_classes=4, in_index=0, dropout_ratio=0, isa_channels=4, norm_cfg=dict(type='BN'))
+    theirs = randomize(MMSegISAHead(in_channels=12, channels=8, down_factor=(4, 3), **arguments)).double()
+    ours = ISAHead(12, 8, down_factors=(4, 3), value_bias=True, act_cfg=dict(type='ReLU'), **arguments).double()
+    ours.load_state_dict(_rename_mmseg(theirs.state_dict()))
+    x = torch.randn(2, 12, 9, 13, dtype=torch.float64)
+    outputs = [head.train(training)([x]) for head in (ours, theirs)]
+    torch.testing.assert_close(*outputs, **GOLDEN)
+    cotangent = torch.randn_like(outputs[0])
+    for out in outputs:
+        out.backward(cotangent)
+    gradients = _rename_mmseg({name: p.grad for name, p in theirs.named_parameters()})
+    assert gradients.keys() == {name for name, _ in ours.named_parameters()}
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(ours.get_parameter(name).grad, gradient, **GOLDEN, msg=lambda m, n=name: f'{n}: {m}')
+    for name, value in _rename_mmseg(theirs.state_dict()).items():
+        torch.testing.assert_close(ours.state_dict()[name], value, **GOLDEN)
+
+
+def test_isanet_defaults_are_official():
+    head = ISAHead(12, 8, num_classes=4)
+    assert head.dropout_ratio == 0.05
+    assert isinstance(head.in_conv.activate, torch.nn.LeakyReLU)
+    assert head.in_conv.activate.negative_slope == 0.01
