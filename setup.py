@@ -1,4 +1,4 @@
-"""Ships configs/, tools/ and model-index.yml inside the wheel as mmseg_attn/.mim, where mim and OpenMMLab users look for them."""
+"""Ships configs/, tools/ and model-index.yml inside the wheel as mmseg_attn/.mim, where mim looks for them."""
 
 import shutil
 from pathlib import Path

@@ -36,6 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='all with a config for the data if not given')
     parser.add_argument('--iters', type=int, help="training iterations of all; each config's own if not given")
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='passed on to train.py')
     parser.add_argument('--work-dir', type=Path, help='work_dirs/compare_<data> by default')
     return parser.parse_args()
 
@@ -100,7 +101,7 @@ def main() -> None:
         result = work_dir / f'{method}-{iters}-seed{args.seed}.json'
         if not result.is_file():
             with console.status(f'{method}: {iters} iterations'):
-                row = train(config, work_dir / result.stem, args.seed, iters, options)
+                row = train(config, work_dir / result.stem, args.seed, iters, [*options, *args.cfg_options])
             result.write_text(json.dumps(row, indent=1))
         results[method] = json.loads(result.read_text())
         console.print(f'{method}: mIoU {results[method]["mIoU"]:.1f} after {iters} iterations')

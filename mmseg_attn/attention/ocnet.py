@@ -30,18 +30,18 @@ from torch import Tensor, nn
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
 from .layers import (
+    LEAKY_RELU,
     ActLayer,
     NormLayer,
     conv_norm_act,
     evaluating,
     flatten_pixels,
     interpolation_matrix,
+    max_pool,
     point_indices,
+    spread_over_pools,
     unflatten_pixels,
 )
-
-# The activation of InPlaceABN.
-LEAKY_RELU = partial(nn.LeakyReLU, negative_slope=0.01)
 
 
 def block_attention(query: Tensor, key: Tensor, value: Tensor, num_blocks: int, scale: float) -> Tensor:
@@ -95,10 +95,6 @@ def _from_blocks(blocks: Tensor, num_rows: int, num_columns: int, block_height: 
     return x.clone(memory_format=torch.contiguous_format).flatten(4, 5).flatten(2, 3)
 
 
-def _pool_size(size: int, height: int, width: int) -> tuple[int, int]:
-    return min(size, height), min(size, width)
-
-
 class _SelfAttention(nn.Module):
     """Projections of an object context; the attention is a subclass's."""
 
@@ -131,7 +127,7 @@ class _PooledAttention(_SelfAttention):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = self._pool(x)
+        pooled = max_pool(x, self.size)
         query, key = self.query_and_key(pooled)
         context = softmax_attention(*(flatten_pixels(t) for t in (query, key, self.value(pooled))), self.scale)
         context = self.out_conv(unflatten_pixels(context, like=pooled))
@@ -142,7 +138,7 @@ class _PooledAttention(_SelfAttention):
     def attention_map(self, x: Tensor, index: Tensor) -> Tensor:
         """``index`` (P,) into the flattened pixels -> (B, P, H, W)."""
         height, width = x.shape[2:]
-        pooled = self._pool(x)
+        pooled = max_pool(x, self.size)
         rows, columns = pooled.shape[2:]
         query, key = (flatten_pixels(t) for t in self.query_and_key(pooled))
         # Interpolation mixes at most two rows and two columns of contexts.
@@ -152,24 +148,13 @@ class _PooledAttention(_SelfAttention):
         shares = share_of_row[:, :, None] * share_of_column[:, None]
         weights = softmax_weights(query[:, corners.flatten()], key, self.scale)
         weights = (weights.unflatten(1, (len(index), -1)) * shares.flatten(1)[..., None]).sum(2)
-        return _spread_over_pools(weights, *_pool_size(self.size, height, width), height, width)
-
-    def _pool(self, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, _pool_size(self.size, *x.shape[2:])) if self.size > 1 else x
+        return spread_over_pools(weights, self.size, height, width)
 
     @staticmethod
     def _neighbours(position: Tensor, pooled_size: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
         """Shares and indices, (P, 1 or 2) each, of the pooled pixels that make up those at ``position`` (P,)."""
         matrix = interpolation_matrix(pooled_size, size, True, float_or_better(like[:0]))
         return matrix[position].topk(min(2, pooled_size))
-
-
-def _spread_over_pools(weights: Tensor, down: int, right: int, height: int, width: int) -> Tensor:
-    """(B, P, M) of keys pooled by down x right -> (B, P, height, width)."""
-    rows, columns = height // down, width // right
-    weights = weights.unflatten(2, (rows, columns)) / (down * right)
-    weights = weights.repeat_interleave(down, dim=2).repeat_interleave(right, dim=3)
-    return F.pad(weights, (0, width - columns * right, 0, height - rows * down))
 
 
 class _BlockAttention(_SelfAttention):

@@ -5,7 +5,7 @@ from torch import Tensor
 from mmseg_attn.attention.ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from mmseg_attn.registry import MODELS
 
-from .base import AttentionHead
+from .base import LEAKY_RELU, AttentionHead
 
 CONTEXTS = {'base': BaseObjectContext, 'pyramid': PyramidObjectContext, 'asp': ASPObjectContext}
 
@@ -29,7 +29,7 @@ class OCHead(AttentionHead):
 
     def __init__(self, *args, context: str = 'base', context_cfg: dict | None = None,
                  dropout_ratio: float | None = None,
-                 act_cfg: dict = dict(type='LeakyReLU', negative_slope=0.01), **kwargs):  # noqa: B006
+                 act_cfg: dict | None = LEAKY_RELU, **kwargs):
         if context not in CONTEXTS:
             raise ValueError(f'context must be one of {tuple(CONTEXTS)}, got {context!r}')
         if dropout_ratio is None:

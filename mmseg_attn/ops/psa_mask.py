@@ -35,7 +35,7 @@ def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
 
 
 def _gather(logits: Tensor, centre_row: int, centre_column: int) -> Tensor:
-    height, width, num_rows, num_columns = logits.shape[1:]
+    height, width, _, num_columns = logits.shape[1:]
     rows, columns = (torch.arange(size, device=logits.device) for size in (height, width))
     rows = rows[None, :] - rows[:, None] + centre_row
     columns = columns[None, :] - columns[:, None] + centre_column

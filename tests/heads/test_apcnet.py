@@ -6,7 +6,7 @@ from mmseg.models import APCHead as MMSegAPCHead
 
 from mmseg_attn.heads import APCHead
 from tests.attention.test_apcnet import OFFICIAL as BLOCK
-from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
+from tests.helpers import assert_matches_golden, randomize, rename
 
 OFFICIAL = {'bottleneck': 'bottleneck', 'conv_seg': 'conv_seg',
             **{f'acm_modules.{i}.{k}': f'attention.{i}.{v}' for i in range(4) for k, v in BLOCK.items()}}
