@@ -90,10 +90,20 @@ def test_state_dict_round_trip(name):
     assert torch.equal(block(x), other(x))
 
 
+def _others_slow(names):
+    """Compiling takes seconds: of every method the first variant always, the others only in the full run."""
+    seen = set()
+    for name in names:
+        stem = name.split('-')[0]
+        yield pytest.param(name, marks=pytest.mark.slow if stem in seen else ())
+        seen.add(stem)
+
+
 @pytest.mark.parametrize('training', [False, True])
-def test_compiles_as_one_graph(block, training):
+@pytest.mark.parametrize('name', _others_slow(BLOCKS))
+def test_compiles_as_one_graph(name, training):
     torch._dynamo.reset()
-    block.train(training)
+    block = randomize(BLOCKS[name]()).train(training)
     x = _image()
     state = {k: v.clone() for k, v in block.state_dict().items()}
     expected = block(x)
@@ -101,7 +111,7 @@ def test_compiles_as_one_graph(block, training):
     torch.testing.assert_close(torch.compile(block, fullgraph=True, backend='aot_eager')(x), expected)
 
 
-@pytest.mark.parametrize('name', sorted(BLOCKS.keys() - EXPORT_MULTIPLE.keys()))
+@pytest.mark.parametrize('name', _others_slow(name for name in BLOCKS if name not in EXPORT_MULTIPLE))
 def test_exports_with_free_sizes(name):
     block = randomize(BLOCKS[name]()).eval()
     program = torch.export.export(block, (_image(),), dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
