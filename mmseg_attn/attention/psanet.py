@@ -132,10 +132,10 @@ class PointwiseSpatialAttention(nn.Module):
             features = [self._predictors(x, direction)[1] for direction in self.directions]
         with torch.autocast(x.device.type, enabled=False):
             for row, column in points.tolist():
+                shares = torch.outer(enlarge[0][row], enlarge[1][column])
+                receivers = shares.nonzero()
                 weights = 0
                 for direction, feature in zip(self.directions, features, strict=True):
-                    shares = torch.outer(enlarge[0][row], enlarge[1][column])
-                    receivers = shares.nonzero()
                     rows = self._weights_of(receivers, float_or_better(feature), direction)
                     weights = weights + torch.einsum('r,brhw->bhw', shares[tuple(receivers.T)], rows)
                 weights = weights / len(self.directions)
@@ -170,16 +170,12 @@ class PointwiseSpatialAttention(nn.Module):
         weight = self.get_submodule(direction).mask.weight.flatten(1)
         logits = F.linear(feature.permute(0, 2, 3, 1), weight)
         logits = logits.flatten(1, 2) if self.compact else relative_to_absolute(logits, self.mask_size)
-        weights = self._normalize(logits, predictor_dim=1, direction=direction).to(reduced.dtype)
-        if direction == 'collect':
-            weights = weights.transpose(1, 2)
-        return reduced.flatten(2) @ weights
-
-    def _normalize(self, logits: Tensor, predictor_dim: int, direction: str) -> Tensor:
-        if self.psa_softmax:
-            sources = predictor_dim + 1 if direction == 'collect' else predictor_dim
-            logits = float_or_better(logits).softmax(sources)
-        return logits if self.normalization_factor == 1 else logits / self.normalization_factor
+        collect = direction == 'collect'
+        weights = float_or_better(logits).softmax(2 if collect else 1) if self.psa_softmax else logits
+        if self.normalization_factor != 1:
+            weights = weights / self.normalization_factor
+        weights = weights.to(reduced.dtype)
+        return reduced.flatten(2) @ (weights.transpose(1, 2) if collect else weights)
 
     def _weights_of(self, receivers: Tensor, feature: Tensor, direction: str) -> Tensor:
         """Weights (B, R, h, w) of all sources for receivers (R, 2) of the shrunk map, without the whole map."""
