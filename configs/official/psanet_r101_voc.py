@@ -1,0 +1,3 @@
+# The network of hszhao/semseg's release, for its converted weights.
+_base_ = '../psanet_r101_voc.py'
+model = dict(pretrained=None, backbone=dict(stem_channels=128), decode_head=dict(mask_size=(59, 59)))

@@ -1,0 +1,35 @@
+"""Reads the config that a checkpoint holds as text, without running it."""
+
+import ast
+
+
+def literals_of(text: str) -> dict[str, object]:
+    """The variables that ``text``, a config as mmengine writes it, assigns literals and ``dict(...)`` to.
+
+    mmengine itself would execute the text, which may come from anywhere. What is not a literal is left out; all of it
+    where the text is no Python.
+    """
+    try:
+        statements = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    values = {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                values[statement.targets[0].id] = _value(statement.value)
+            except (ValueError, TypeError, RecursionError):
+                continue
+    return values
+
+
+def _value(node: ast.expr) -> object:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
+        return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Dict):
+        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, ast.List):
+        return [_value(item) for item in node.elts]
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(item) for item in node.elts)
+    return ast.literal_eval(node)

@@ -1,0 +1,179 @@
+"""Converts a checkpoint of another code base into one of ours, and says under which config it is exact."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import mmseg_attn
+from mmseg_attn.engine.errors import UserError
+
+from .model import check_fit, differences, load_model, read_sizes, set_all
+from .plan import Given, Plan, Source, State
+from .reading import Checkpoint, read_checkpoint
+from .sources import SOURCES
+
+ABN_EPS = 1e-5
+COUNTER = 'the number of batches, which only a norm without momentum uses'
+
+
+@dataclass
+class Conversion:
+    """A converted checkpoint.
+
+    Args:
+        source: whose checkpoint it was.
+        state_dict: the weights in our names.
+        mapped: (their key, our key).
+        dropped: (their key or part of the file, why).
+        config: the nearest config, relative to ``configs/``; None where the weights are not a whole model's.
+        overrides: what must be set in it to make the result exact, as 'model.decode_head.num_classes' -> value.
+        model: the whole model under which the result is exact.
+        notes: what the weights do not tell.
+        source_config: the text of the config that the file holds.
+    """
+
+    source: Source
+    state_dict: State
+    mapped: list[tuple[str, str]]
+    dropped: list[tuple[str, str]]
+    config: str | None
+    overrides: dict[str, object]
+    model: dict | None
+    notes: list[str]
+    source_config: str | None
+
+    def check(self, model: dict, name: str) -> dict[str, object]:
+        """Whether the weights fit another model, and what must be set in it to make the result exact.
+
+        Where it has no auxiliary head, that of the weights, which only training uses, is left out from here on.
+
+        Raises:
+            UserError: they do not; the message names the keys.
+        """
+        if not model.get('auxiliary_head'):
+            auxiliary = [key for key in self.state_dict if key.startswith('auxiliary_head.')]
+            self.dropped += [(key, f'used in training only, and {name} has no auxiliary head') for key in auxiliary]
+            self.state_dict = {key: value for key, value in self.state_dict.items() if key not in auxiliary}
+        try:
+            check_fit(model, self.state_dict, name)
+        except UserError as error:
+            if self.config is None:
+                raise
+            with_these = f' with {", ".join(f"{k}={v!r}" for k, v in self.overrides.items())}' if self.overrides else ''
+            raise UserError(f'{error}\n  They fit configs/{self.config}{with_these}.') from error
+        return differences(model, dict(self.model, auxiliary_head=model.get('auxiliary_head'))) if self.model else {}
+
+    def save(self, path: str | Path, dataset_meta: dict | None = None) -> None:
+        """Writes ``dict(state_dict=..., meta=...)``, whole or not at all."""
+        path = Path(path)
+        meta = dict(source=self.source.names[0], description=self.source.description, method=self.source.method,
+                    config=self.config, overrides={k: repr(v) for k, v in self.overrides.items()},
+                    mmseg_attn_version=mmseg_attn.__version__)
+        if dataset_meta:
+            meta['dataset_meta'] = dataset_meta
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+        os.close(handle)
+        try:
+            torch.save(dict(state_dict=self.state_dict, meta=meta), temporary)
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None = None, source: str | None = None, *,
+                       settings: dict[str, object] | None = None, inplace_abn: bool | None = None,
+                       allow_pickle: bool = False) -> Conversion:
+    """Converts the weights of an official code base, mmsegmentation or mmcv.
+
+    Args:
+        checkpoint: the file, or what :func:`read_checkpoint` made of it.
+        method: stem of the method, such as 'emanet'; recognised from the keys when not given.
+        source: 'official', 'openseg', 'mmseg', ...; recognised from the keys when not given.
+        settings: of the model, where the weights do not tell them: {'decode_head.recurrence': 3}.
+        inplace_abn: whether the norms are InPlaceABN, which multiplies by ``|weight| + 1e-5``; as the authors' when not
+            given.
+        allow_pickle: also read a file that runs code when it is read.
+
+    Raises:
+        UserError: the file cannot be read; nothing here recognises it, or not what is asked for; keys that are
+            unknown, missing or of another shape than the model's.
+    """
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint, allow_pickle)
+    found = _find_source(checkpoint, method, source)
+    settings = {key.removeprefix('model.'): value for key, value in (settings or {}).items()}
+    plan = found.plan(Given(checkpoint.state_dict, checkpoint.meta, settings))
+    state = checkpoint.state_dict
+    if plan.inplace_abn if inplace_abn is None else inplace_abn:
+        state = _without_inplace_abn(state)
+    state, mapped, dropped = _rename(state, plan, checkpoint)
+    state = plan.finish(_fold_biases(state, plan.folded))
+    dropped += [(name, 'not weights') for name in checkpoint.beside]
+    config, overrides, model = plan.config, {}, plan.model
+    if config is not None:
+        base = load_model(config)
+        model = set_all(model or set_all(base, read_sizes(state) | plan.settings), settings)
+        check_fit(model, state, f'{checkpoint.path}, read as {found.description}')
+        overrides = differences(base, model)
+    return Conversion(found, {k: v.contiguous() for k, v in state.items()}, mapped, dropped, config, overrides, model,
+                      list(plan.notes), plan.source_config)
+
+
+def _find_source(checkpoint: Checkpoint, method: str | None, source: str | None) -> Source:
+    wanted = [s for s in SOURCES if method in (None, s.method) and (source is None or source in s.names)]
+    if not wanted:
+        known = sorted({(s.method, name) for s in SOURCES for name in s.names})
+        raise UserError(f'there is no conversion for method {method!r} from source {source!r}; there are '
+                        + ', '.join(f'{m} from {n}' for m, n in known))
+    found = [s for s in wanted if s.recognises(checkpoint.state_dict)]
+    if found:
+        return found[0]
+    keys = list(checkpoint.state_dict)
+    other = [s for s in SOURCES if s.recognises(checkpoint.state_dict)]
+    hint = f'it looks like {other[0].method} of {other[0].description}' if other else (
+        f'its {len(keys)} keys are {", ".join(keys[:4])} ... {keys[-1]}')
+    asked = ' or '.join(sorted({f'{s.method} of {s.description}' for s in wanted})) if method or source else (
+        'any source known here')
+    raise UserError(f'{checkpoint.path} is not a checkpoint of {asked}: {hint}')
+
+
+def _rename(state: State, plan: Plan, checkpoint: Checkpoint) -> tuple[State, list, list]:
+    renamed, mapped, dropped, unknown = {}, [], [], []
+    for key, value in state.items():
+        prefixes = [p for p in (*plan.names, *plan.dropped) if key == p or key.startswith(f'{p}.')]
+        if not prefixes:
+            unknown.append(key)
+            continue
+        prefix = max(prefixes, key=len)
+        if prefix in plan.dropped:
+            dropped.append((key, plan.dropped[prefix]))
+        elif key.endswith('.num_batches_tracked'):
+            dropped.append((key, COUNTER))
+        else:
+            ours = plan.names[prefix] + key[len(prefix):]
+            mapped.append((key, ours))
+            renamed[ours] = value
+    if unknown:
+        raise UserError(f'{checkpoint.path} has {len(unknown)} keys that are not known: {", ".join(unknown[:5])}'
+                        f'{" ..." if len(unknown) > 5 else ""}; is it a modified network?')
+    return renamed, mapped, dropped
+
+
+def _without_inplace_abn(state: State) -> State:
+    return {key: value.abs() + ABN_EPS if key.endswith('.weight') and value.ndim == 1 else value
+            for key, value in state.items()}
+
+
+def _fold_biases(state: State, folded: dict[str, str]) -> State:
+    """Convolution + bias before a norm is the convolution before a norm of a mean that much smaller."""
+    state = dict(state)
+    for conv, norm in folded.items():
+        bias = state.pop(f'{conv}.bias', None)
+        if bias is not None:
+            state[f'{norm}.running_mean'] = state[f'{norm}.running_mean'] - bias
+    return state

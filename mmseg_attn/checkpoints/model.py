@@ -1,0 +1,141 @@
+"""The model that weights are for: from a config, changed by what the weights tell, and whether the weights fit it."""
+
+import inspect
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+import mmseg_attn
+from mmseg_attn.engine.errors import UserError
+
+from .plan import State, count
+
+# Blocks of the four stages -> depth of the ResNet, by whether a block has a third convolution.
+DEPTHS = {(3, 4, 6, 3): {True: 50, False: 34}, (2, 2, 2, 2): {False: 18}, (3, 4, 23, 3): {True: 101},
+          (3, 8, 36, 3): {True: 152}}
+# Settings that change nothing in what the network computes in evaluation.
+INDIFFERENT = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_cfg', 'norm_eval',
+               'frozen_stages', 'with_cp', 'crop_size', 'ignore_index'}
+PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
+
+
+def configs_folder() -> Path:
+    """``configs/`` of the working copy, or of the installed package."""
+    package = Path(mmseg_attn.__file__).parent
+    return next(folder for folder in (package.parent / 'configs', package / '.mim' / 'configs')
+                if (folder / '_base_').is_dir())
+
+
+def load_model(config: str) -> dict:
+    """The model of a config, given relative to ``configs/``."""
+    return Config.fromfile(configs_folder() / config).model.to_dict()
+
+
+def read_sizes(state: State) -> dict[str, object]:
+    """What the shapes of the weights tell of any model: depth and widths of a ResNet, classes and widths of the heads.
+
+    Raises:
+        UserError: the backbone is no ResNet, or the classifier is missing.
+    """
+    blocks = tuple(count(state, f'backbone.layer{i}.{{}}.conv1.weight') for i in range(1, 5))
+    depth = DEPTHS.get(blocks, {}).get('backbone.layer1.0.conv3.weight' in state)
+    if depth is None:
+        raise UserError(f'the backbone is no ResNet known here: it has {blocks} blocks in its four stages')
+    first, last = state['backbone.layer1.0.conv1.weight'], f'backbone.layer4.{blocks[3] - 1}.conv'
+    widths = [state[f'{last}{i}.weight'].shape[0] for i in (1, 2, 3) if f'{last}{i}.weight' in state]
+    sizes = {'backbone.depth': depth, 'backbone.base_channels': first.shape[0], 'decode_head.in_channels': widths[-1],
+             'backbone.stem_channels': first.shape[1]}
+    for head in 'decode_head', 'auxiliary_head':
+        classifier = state.get(f'{head}.conv_seg.weight')
+        if classifier is None or classifier.ndim != 4:
+            if head == 'decode_head':
+                raise UserError('the classifier of the decode head is missing, or has no four dimensions')
+            sizes[head] = None
+            continue
+        sizes[f'{head}.num_classes'], sizes[f'{head}.channels'] = classifier.shape[:2]
+    conv = state.get('auxiliary_head.convs.0.conv.weight')
+    if sizes.get('auxiliary_head', conv) is not None and conv is not None:
+        sizes['auxiliary_head.in_channels'] = conv.shape[1]
+    return sizes
+
+
+def set_all(model: dict, settings: dict[str, object]) -> dict:
+    """A copy of ``model`` with 'part.name' -> value set, an auxiliary head added where there is none."""
+    model = deepcopy(model)
+    for path, value in sorted(settings.items()):
+        *parents, name = path.split('.')
+        target = model
+        for parent in parents:
+            if target.get(parent) is None:
+                target[parent] = load_model('_base_/resnet50_d8.py').get(parent) or {}
+            target = target[parent]
+        target[name] = value
+    return model
+
+
+def differences(model: dict, wanted: dict) -> dict[str, object]:
+    """What to set in ``model`` to make it compute what ``wanted`` does, as 'model.part.name' -> value."""
+    found = {}
+    for part in PARTS:
+        _compare(model.get(part), wanted.get(part), f'model.{part}', found)
+    if found and model.get('pretrained') and any(key.startswith('model.backbone') for key in found):
+        found['model.pretrained'] = None
+    return found
+
+
+def _compare(model: object, wanted: object, path: str, found: dict) -> None:
+    if not isinstance(model, dict) or not isinstance(wanted, dict) or path.endswith(('_cfg', '.norm', '.activation')):
+        if _plain(model) != _plain(wanted):
+            found[path] = wanted
+        return
+    for name in wanted.keys() | model.keys():
+        if name in INDIFFERENT or (path == 'model.data_preprocessor' and name in ('type', 'size')):
+            continue
+        ours, theirs = (part.get(name, _default(part, name)) for part in (model, wanted))
+        _compare(ours, theirs, f'{path}.{name}', found)
+
+
+def _default(part: dict, name: str) -> object:
+    """What the class that ``part`` names takes for an argument that is not given."""
+    from mmseg_attn.registry import MODELS
+    init_default_scope('mmseg')
+    cls = MODELS.get(part['type']) if 'type' in part else None
+    for base in getattr(cls, '__mro__', ()):
+        parameter = inspect.signature(base.__init__).parameters.get(name)
+        if parameter is not None and parameter.default is not inspect.Parameter.empty:
+            return parameter.default
+    return None
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def check_fit(model: dict, state: State, what: str) -> None:
+    """Builds the model and compares its parameters with ``state``.
+
+    Raises:
+        UserError: the model cannot be built, or keys are missing, unexpected or of another shape.
+    """
+    from mmseg_attn.registry import MODELS
+    init_default_scope('mmseg')
+    model = dict(deepcopy(model), pretrained=None)
+    try:
+        with torch.device('meta'):
+            expected = MODELS.build(model).state_dict()
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise UserError(f'{what}: the model cannot be built: {error}') from error
+    expected = {k: v for k, v in expected.items() if not k.endswith('num_batches_tracked')}
+    problems = {
+        'missing': sorted(expected.keys() - state.keys()), 'unexpected': sorted(state.keys() - expected.keys()),
+        'of another shape': [f'{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}'
+                             for k in sorted(expected.keys() & state.keys()) if state[k].shape != expected[k].shape]}
+    told = [f'{len(keys)} {kind}: {", ".join(keys[:5])}{" ..." if len(keys) > 5 else ""}'
+            for kind, keys in problems.items() if keys]
+    if told:
+        raise UserError(f'{what}: the weights do not fit the model.\n  ' + '\n  '.join(told))

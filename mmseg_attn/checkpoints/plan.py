@@ -1,0 +1,90 @@
+"""What a source of checkpoints has to say about a file of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import filter
+
+from torch import Tensor
+
+from mmseg_attn.engine.errors import UserError
+
+State = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a plan is made from: the weights, mmengine's meta, and the settings that the user gives."""
+
+    state: State
+    meta: dict = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """How the weights of one file become those of one of our models.
+
+    Args:
+        config: the config whose model they are for but for ``settings``, relative to ``configs/``; None for weights
+            that are not a whole model's.
+        names: their prefix -> ours; the longest that fits a key is taken.
+        dropped: their prefix -> why it is left out.
+        settings: what the weights tell about the model beyond the sizes that all models have, as 'decode_head.psa_type'
+            -> value.
+        inplace_abn: whether norms are InPlaceABN, which multiplies by ``|weight| + 1e-5``.
+        folded: convolutions, in our names, whose bias goes into the norm that follows, in our names.
+        finish: the last change, on our names.
+        notes: what the user should know that the weights do not tell.
+        model: the whole model where the file itself describes it; ``config`` is then only the nearest one.
+        source_config: the text of the config in the file.
+    """
+
+    config: str | None
+    names: dict[str, str]
+    dropped: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
+    inplace_abn: bool = False
+    folded: dict[str, str] = field(default_factory=dict)
+    finish: Callable[[State], State] = lambda state: state
+    notes: tuple[str, ...] = ()
+    model: dict | None = None
+    source_config: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A code base whose checkpoints of one method can be converted.
+
+    Args:
+        names: what selects it, the first being its name.
+        method: the stem of the method.
+        description: whose code.
+        marks: keys that every file of it has, and that together no other source has; ``*`` stands for anything.
+        plan: makes the plan for one file.
+    """
+
+    names: tuple[str, ...]
+    method: str
+    description: str
+    marks: tuple[str, ...]
+    plan: Callable[[Given], Plan]
+
+    def recognises(self, state: State) -> bool:
+        return all(filter(state, mark) for mark in self.marks)
+
+
+def count(state: State, template: str) -> int:
+    """How many of the keys ``template.format(0)``, ``template.format(1)``, ... there are, without a gap."""
+    number = 0
+    while template.format(number) in state:
+        number += 1
+    return number
+
+
+def square_side(mask: Tensor, key: str) -> tuple[int, int]:
+    """Sides of PSANet's mask from the ``mask.shape[0]`` positions it has, if they are a square."""
+    side = round(mask.shape[0]**0.5)
+    if side**2 != mask.shape[0]:
+        raise UserError(f'{key} has {mask.shape[0]} positions, which is no square: give the mask as '
+                        '--cfg-options "model.decode_head.mask_size=(height,width)"')
+    return side, side

@@ -1,0 +1,108 @@
+"""From a file to the weights in it, whatever they are wrapped in, without running code from the file."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mmseg_attn.engine.errors import UserError
+from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
+
+# Under which names the trainings of the literature keep the weights, the usual ones first.
+CONTAINERS = ('state_dict', 'model', 'net', 'model_state_dict', 'model_state', 'network', 'weights')
+# DataParallel and DDP, torch.compile.
+PREFIXES = ('module.', '_orig_mod.')
+# What torch.load says of a file that is not only numbers.
+NEEDS_CODE = re.compile(r'(?:Unsupported global: GLOBAL|Unsupported class|Unsupported operand'
+                        r'|Trying to call reduce for unrecognized function) ?(\S*)')
+
+
+@dataclass
+class Checkpoint:
+    """Weights as a file names them, less the prefixes of wrappers.
+
+    ``beside`` names what else the file holds; ``meta`` is mmengine's, which tells of the config.
+    """
+
+    path: Path
+    state_dict: dict[str, Tensor]
+    meta: dict = field(default_factory=dict)
+    beside: list[str] = field(default_factory=list)
+
+
+def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
+    """Reads weights from a file of torch.save, old format or new, bare or in a container.
+
+    Args:
+        path: the file.
+        allow_pickle: also read files that cannot be read without running code they contain.
+
+    Raises:
+        UserError: no such file; an empty or damaged file, or one of another kind; a file that needs ``allow_pickle``;
+            no weights in it, or weights that are not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f'there is no checkpoint {path}' if not path.exists() else f'{path} is not a file')
+    if path.stat().st_size == 0:
+        raise UserError(f'{path} is empty: the download or the saving was cut off')
+    content = _load(path, allow_pickle)
+    weights, beside = _unwrap(content, path)
+    meta = content.get('meta') if isinstance(content, dict) else None
+    weights = {name: value.detach() for name, value in _strip_prefixes(weights).items()}
+    for name, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise UserError(f'{path}: {name} holds values that are not finite: the training had diverged, or the file '
+                            'is damaged')
+    return Checkpoint(path, weights, meta if isinstance(meta, dict) else {}, beside)
+
+
+def _load(path: Path, allow_pickle: bool) -> object:
+    allow_mmengine_checkpoints()
+    try:
+        return torch.load(path, map_location='cpu', weights_only=not allow_pickle)
+    except Exception as error:  # hostile and damaged files raise anything, from KeyError to OverflowError
+        code = NEEDS_CODE.search(str(error))
+        if code and not allow_pickle:
+            raise UserError(f'{path} can only be read by running code that it contains ({code[1] or "a call"}), so it '
+                            'was not read.\n  If you trust where it comes from: --allow-pickle (allow_pickle=True), '
+                            'which runs that code.') from error
+        reason = (str(error).strip() or 'no reason given').splitlines()[0][:200]
+        raise UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
+                        'compare its size or checksum with that of the source, and fetch it again') from error
+
+
+def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights, and the names of what lies beside them and the path to them."""
+    beside: list[str] = []
+    for _ in range(3):
+        if isinstance(content, nn.Module):
+            return dict(content.state_dict()), beside
+        if not isinstance(content, dict):
+            break
+        named = {k: v for k, v in content.items() if isinstance(k, str)}
+        tensors = {k: v for k, v in named.items() if isinstance(v, Tensor)}
+        inner = next((name for name in CONTAINERS if isinstance(named.get(name), dict | nn.Module)), None)
+        if inner is None:
+            if not tensors:
+                break
+            return tensors, beside + [str(k) for k in content if k not in tensors]
+        beside += [str(k) for k in content if k != inner]
+        content = content[inner]
+    raise UserError(f'{path} holds no weights: neither tensors nor a dictionary of tensors under one of '
+                    f'{", ".join(CONTAINERS)} (found {_describe(content)})')
+
+
+def _describe(content: object) -> str:
+    if isinstance(content, dict):
+        keys = [str(key)[:40] for key in content]
+        return f'a dictionary with {", ".join(keys[:6]) or "nothing in it"}{" ..." if len(keys) > 6 else ""}'
+    return f'a {type(content).__name__}'
+
+
+def _strip_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in weights)), None):
+        weights = {name.removeprefix(prefix): value for name, value in weights.items()}
+    return weights

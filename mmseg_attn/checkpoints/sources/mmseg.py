@@ -1,0 +1,228 @@
+"""mmsegmentation: its heads of the methods that it has, with any of its backbones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from mmseg_attn.engine.errors import UserError
+
+from ..config_text import literals_of
+from ..plan import Given, Plan, Source, State, count, square_side
+
+# Everything but the decode head keeps its name.
+KEPT = {name: name for name in ('backbone', 'neck', 'auxiliary_head')}
+
+DANET = {'pam_in_conv': 'in_conv', 'pam.gamma.scale': 'attention.gamma', 'pam.query_project': 'attention.query',
+         'pam.key_project': 'attention.key', 'pam.value_project': 'attention.value', 'pam_out_conv': 'out_conv',
+         'cam_in_conv': 'channel_in_conv', 'cam.gamma.scale': 'channel_attention.gamma',
+         'cam_out_conv': 'channel_out_conv', 'pam_conv_seg': 'position_conv_seg', 'cam_conv_seg': 'channel_conv_seg',
+         'conv_seg': 'conv_seg'}
+CCNET = {'convs.0': 'in_conv', 'cca.gamma': 'attention.gamma', 'cca.gamma.scale': 'attention.gamma',
+         'cca.query_conv': 'attention.query', 'cca.key_conv': 'attention.key', 'cca.value_conv': 'attention.value',
+         'convs.1': 'out_conv', 'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg'}
+EMANET = {'ema_in_conv': 'in_conv', 'ema_module.bases': 'attention.bases', 'ema_mid_conv.conv': 'attention.in_conv',
+          'ema_out_conv.conv': 'attention.out_conv', 'ema_out_conv.bn': 'attention.norm', 'bottleneck': 'bottleneck',
+          'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg'}
+NON_LOCAL_BLOCK = {
+    'g.conv': 'value', 'g.0.conv': 'value', 'theta.conv': 'query', 'phi.conv': 'key', 'phi.0.conv': 'key',
+    'conv_out.conv': 'out_conv', 'conv_out.bn': 'norm', 'concat_project.conv': 'concat_project'}
+NON_LOCAL = {'convs.0': 'in_conv', 'convs.1': 'out_conv', 'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg',
+             **{f'nl_block.{k}': f'attention.{v}' for k, v in NON_LOCAL_BLOCK.items()}}
+APC_BLOCK = {
+    'pooled_redu_conv.conv': 'pooled_conv.conv', 'pooled_redu_conv.bn': 'pooled_conv.norm',
+    'input_redu_conv.conv': 'in_conv.conv', 'input_redu_conv.bn': 'in_conv.norm',
+    'global_info.conv': 'global_conv.conv', 'global_info.bn': 'global_conv.norm', 'gla': 'affinity',
+    'residual_conv.conv': 'residual_conv.conv', 'residual_conv.bn': 'residual_conv.norm',
+    'fusion_conv.conv': 'fusion_conv.conv', 'fusion_conv.bn': 'fusion_conv.norm'}
+
+
+def psanet_names(psa_type: str) -> dict[str, str]:
+    branches = {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
+    names = {'proj.conv': 'attention.proj.conv', 'proj.bn': 'attention.proj.norm', 'bottleneck': 'bottleneck',
+             'conv_seg': 'conv_seg'}
+    for suffix, direction in branches.items():
+        ours = f'attention.{direction}'
+        names |= {f'reduce{suffix}.conv': f'{ours}.reduce.conv', f'reduce{suffix}.bn': f'{ours}.reduce.norm',
+                  f'attention{suffix}.0.conv': f'{ours}.attention.conv',
+                  f'attention{suffix}.0.bn': f'{ours}.attention.norm', f'attention{suffix}.1': f'{ours}.mask'}
+    return names
+
+
+def apcnet_names(num_scales: int) -> dict[str, str]:
+    return {'bottleneck': 'bottleneck', 'conv_seg': 'conv_seg',
+            **{f'acm_modules.{i}.{k}': f'attention.{i}.{v}' for i in range(num_scales) for k, v in APC_BLOCK.items()}}
+
+
+def isanet_names() -> dict[str, str]:
+    names = {'in_conv': 'in_conv', 'conv_seg': 'conv_seg', 'out_conv.conv': 'attention.out_conv.conv',
+             'out_conv.bn': 'attention.out_conv.norm'}
+    for theirs, ours in {'global_relation': 'long_range', 'local_relation': 'short_range'}.items():
+        ours = f'attention.stages.0.{ours}'
+        for projection in 'key', 'query':
+            for i in range(2):
+                names[f'{theirs}.{projection}_project.{i}.conv'] = f'{ours}.{projection}.{i}.conv'
+                names[f'{theirs}.{projection}_project.{i}.bn'] = f'{ours}.{projection}.{i}.norm'
+        names |= {f'{theirs}.value_project': f'{ours}.value', f'{theirs}.output_project.conv': f'{ours}.out_conv.conv',
+                  f'{theirs}.output_project.bn': f'{ours}.out_conv.norm'}
+    return names
+
+
+def _psanet_settings(head: State, given: dict) -> dict:
+    settings = {'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect')}
+    if 'mask_size' not in given:
+        settings['mask_size'] = square_side(head['attention.1.weight'], 'decode_head.attention.1.weight')
+    return settings
+
+
+def _ccnet_settings(head: State, _: dict) -> dict:
+    return {'concat_input': 'conv_cat.conv.weight' in head}
+
+
+def _isanet_settings(head: State, _: dict) -> dict:
+    return {'isa_channels': head['global_relation.key_project.0.conv.weight'].shape[0]}
+
+
+def _danet_settings(head: State, _: dict) -> dict:
+    return {'pam_channels': head['pam.query_project.weight'].shape[0]}
+
+
+def _apcnet_settings(head: State, _: dict) -> dict:
+    return {'fusion': 'acm_modules.0.fusion_conv.conv.weight' in head}
+
+
+def _emanet_settings(head: State, _: dict) -> dict:
+    _, ema_channels, num_bases = head['ema_module.bases'].shape
+    return {'ema_channels': ema_channels, 'num_bases': num_bases, 'concat_input': 'conv_cat.conv.weight' in head}
+
+
+def _non_local_settings(head: State, _: dict) -> dict:
+    value = head['nl_block.g.conv.weight']
+    settings = {'reduction': value.shape[1] // value.shape[0], 'concat_input': 'conv_cat.conv.weight' in head}
+    if 'nl_block.concat_project.conv.weight' in head:
+        settings['mode'] = 'concatenation'
+    elif 'nl_block.theta.conv.weight' not in head:
+        settings['mode'] = 'gaussian'
+    return settings
+
+
+def _swap_halves(state: State) -> State:
+    """mmseg concatenates the context before the input, the official code and ours after it."""
+    key = 'decode_head.attention.out_conv.conv.weight'
+    return state | {key: torch.cat(state[key].chunk(2, dim=1)[::-1], dim=1)}
+
+
+def _gammas_as_vectors(state: State) -> State:
+    return {key: value.reshape(1) if key.endswith('.gamma') else value for key, value in state.items()}
+
+
+def _with_output_bias(state: State) -> State:
+    """mmcv's block has no bias before its norm."""
+    weight = state['decode_head.attention.out_conv.weight']
+    return state | {'decode_head.attention.out_conv.bias': weight.new_zeros(weight.shape[0])}
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A head of mmseg.
+
+    Args:
+        type: its name, which is that of ours.
+        mark: a key that only it has.
+        names: its prefix -> ours; takes the number of its scales or its psa_type.
+        settings: (weights, given arguments) -> what the weights tell.
+        ours: arguments of ours that make it mmseg's.
+        defaults: mmseg's defaults that are not ours.
+        unknown: what the weights do not tell.
+        renamed: argument of mmseg -> argument of ours.
+    """
+
+    type: str
+    mark: str
+    names: Callable[[State, dict], dict[str, str]]
+    settings: Callable[[State, dict], dict]
+    ours: dict = field(default_factory=dict)
+    defaults: dict = field(default_factory=dict)
+    unknown: str = ''
+    renamed: dict = field(default_factory=dict)
+    finish: Callable[[State], State] = lambda state: state
+
+
+# What mmseg's CCHead and NLHead inherit, and the only values that have a counterpart here.
+OF_FCN_HEAD = dict(kernel_size=3, dilation=1, num_convs=2)
+RELU = dict(act_cfg=dict(type='ReLU'))
+HEADS = {
+    'psanet': _Head(
+        'PSAHead', 'attention.1.weight', lambda _, settings: psanet_names(settings['psa_type']), _psanet_settings,
+        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor'),
+    'danet': _Head('DAHead', 'pam.query_project.weight', lambda *_: DANET, _danet_settings, finish=_gammas_as_vectors),
+    'ccnet': _Head(
+        'CCHead', 'cca.query_conv.weight', lambda *_: CCNET, _ccnet_settings, defaults=RELU, unknown='recurrence',
+        finish=_gammas_as_vectors),
+    'isanet': _Head(
+        'ISAHead', 'global_relation.value_project.weight', lambda *_: isanet_names(), _isanet_settings,
+        ours=dict(value_bias=True), defaults=RELU | dict(dropout_ratio=0.1), unknown='down_factor',
+        renamed=dict(down_factor='down_factors'), finish=_swap_halves),
+    'apcnet': _Head(
+        'APCHead', 'acm_modules.0.gla.weight',
+        lambda head, _: apcnet_names(count(head, 'acm_modules.{}.gla.weight')), _apcnet_settings,
+        unknown='pool_scales'),
+    'emanet': _Head(
+        'EMAHead', 'ema_module.bases', lambda *_: EMANET, _emanet_settings, ours=dict(renormalize_bases=True),
+        defaults=dict(concat_input=True), unknown='num_stages'),
+    'non_local': _Head(
+        'NLHead', 'nl_block.conv_out.conv.weight', lambda *_: NON_LOCAL, _non_local_settings, unknown='use_scale, mode',
+        finish=_with_output_bias),
+}
+
+
+def _plan(method: str, given: Given) -> Plan:
+    head = HEADS[method]
+    weights = {k.removeprefix('decode_head.'): v for k, v in given.state.items() if k.startswith('decode_head.')}
+    by_user = {k.removeprefix('decode_head.'): v for k, v in given.settings.items() if k.startswith('decode_head.')}
+    text = given.meta.get('cfg') or given.meta.get('config')
+    config = literals_of(text) if isinstance(text, str) else {}
+    model = config.get('model')
+    if model:
+        model = dict(model, decode_head=_our_head(head, model.get('decode_head')))
+        known = model['decode_head'] | by_user
+        model['decode_head'] |= {k: v for k, v in head.settings(weights, known).items() if k not in known}
+        settings = model['decode_head']
+    else:
+        settings = head.defaults | head.ours | head.settings(weights, by_user) | by_user
+    names = KEPT | {f'decode_head.{k}': f'decode_head.{v}' for k, v in head.names(weights, settings).items()}
+    data = 'voc' if given.state['decode_head.conv_seg.weight'].shape[0] == 21 else 'cityscapes'
+    notes = () if model else (
+        f'The file does not hold its config, and the weights do not tell {head.unknown + ", " if head.unknown else ""}'
+        "align_corners, nor the backbone's dilations: mmseg's defaults are taken.",)
+    return Plan(
+        f'{method}_r50_{data}.py', names,
+        settings={f'decode_head.{k}': v for k, v in settings.items()} | (_backbone_settings(given.state))
+        if not model else {},
+        finish=head.finish, notes=notes, model=model, source_config=text if model else None)
+
+
+def _our_head(head: _Head, theirs: object) -> dict:
+    if not isinstance(theirs, dict) or str(theirs.get('type')).split('.')[-1] != head.type:
+        raise UserError(f'the weights are those of a {head.type}, but the config in the file has the decode head '
+                        f'{theirs!r}')
+    for name, value in OF_FCN_HEAD.items():
+        if theirs.get(name, value) != value:
+            raise UserError(f'decode_head.{name}={theirs[name]} has no counterpart here, only {value} has')
+    arguments = {head.renamed.get(k, k): v for k, v in theirs.items() if k not in OF_FCN_HEAD}
+    return head.defaults | arguments | head.ours | dict(type=f'mmseg_attn.{head.type}')
+
+
+def _backbone_settings(state: State) -> dict:
+    deep = 'backbone.stem.0.weight' in state
+    return {'backbone.type': 'ResNetV1c' if deep else 'ResNet', 'backbone.contract_dilation': True,
+            'backbone.multi_grid': None, 'decode_head.align_corners': False, 'auxiliary_head.align_corners': False,
+            'auxiliary_head.act_cfg': dict(type='ReLU')}
+
+
+def _source(method: str, head: _Head) -> Source:
+    return Source(('mmseg',), method, f"mmsegmentation's {head.type}",
+                  (f'decode_head.{head.mark}', 'decode_head.conv_seg.weight'), lambda given: _plan(method, given))
+
+
+SOURCES = tuple(_source(method, head) for method, head in HEADS.items())
