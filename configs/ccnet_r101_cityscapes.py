@@ -11,9 +11,14 @@ model = dict(
     decode_head=dict(
         type='mmseg_attn.CCHead',
         align_corners=True,
-        sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=100000)),
+        # At least 100,000 pixels of the two images of a GPU.
+        sampler=dict(type='OHEMPixelSampler', thresh=0.7, min_kept=50000),
+        loss_decode=dict(_delete_=True, type='mmseg_attn.PixelCrossEntropyLoss')),
     auxiliary_head=dict(
-        channels=512, act_cfg=act_cfg, align_corners=True, loss_decode=dict(avg_non_ignore=True)),
+        channels=512,
+        act_cfg=act_cfg,
+        align_corners=True,
+        loss_decode=dict(_delete_=True, type='mmseg_attn.PixelCrossEntropyLoss', loss_weight=0.4)),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(513, 513)))
 
 train_pipeline = [

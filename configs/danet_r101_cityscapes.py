@@ -7,7 +7,10 @@ model = dict(
     pretrained='torchvision://resnet101',
     data_preprocessor=dict(size=crop_size),
     backbone=dict(type='ResNet', depth=101, multi_grid=(4, 8, 16)),
-    decode_head=dict(type='mmseg_attn.DAHead', align_corners=True, loss_decode=dict(avg_non_ignore=True)),
+    decode_head=dict(
+        type='mmseg_attn.DAHead',
+        align_corners=True,
+        loss_decode=dict(_delete_=True, type='mmseg_attn.PixelCrossEntropyLoss')),
     auxiliary_head=None,
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(512, 512)))
 

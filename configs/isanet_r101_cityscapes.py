@@ -10,13 +10,20 @@ model = dict(
         type='mmseg_attn.ISAHead',
         dropout_ratio=0.05,
         align_corners=True,
-        loss_decode=dict(class_weight={{_base_.class_weight}})),
+        loss_decode=dict(
+            _delete_=True,
+            type='mmseg_attn.PixelCrossEntropyLoss',
+            class_weight={{_base_.class_weight}})),
     auxiliary_head=dict(
         channels=512,
         dropout_ratio=0.05,
         act_cfg=act_cfg,
         align_corners=True,
-        loss_decode=dict(class_weight={{_base_.class_weight}})))
+        loss_decode=dict(
+            _delete_=True,
+            type='mmseg_attn.PixelCrossEntropyLoss',
+            class_weight={{_base_.class_weight}},
+            loss_weight=0.4)))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),

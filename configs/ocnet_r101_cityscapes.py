@@ -12,18 +12,28 @@ model = dict(
         type='mmseg_attn.OCHead',
         dropout_ratio=0.05,
         align_corners=True,
-        loss_decode=dict(class_weight={{_base_.class_weight}})),
+        loss_decode=dict(
+            _delete_=True,
+            type='mmseg_attn.PixelCrossEntropyLoss',
+            class_weight={{_base_.class_weight}})),
     auxiliary_head=dict(
         channels=512,
         dropout_ratio=0.05,
         act_cfg=act_cfg,
         align_corners=True,
-        loss_decode=dict(class_weight={{_base_.class_weight}})))
+        loss_decode=dict(
+            _delete_=True,
+            type='mmseg_attn.PixelCrossEntropyLoss',
+            class_weight={{_base_.class_weight}},
+            loss_weight=0.4)))
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),
-    dict(type='RandomResize', scale=(2048, 1024), ratio_range=(0.5, 2.1), keep_ratio=True),
+    dict(
+        type='RandomChoiceResize',
+        scales=[(int(2048 * r / 10), int(1024 * r / 10)) for r in range(5, 22)],
+        keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackSegInputs'),

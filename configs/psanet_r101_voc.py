@@ -8,8 +8,13 @@ model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(depth=101, contract_dilation=False),
     decode_head=dict(
-        type='mmseg_attn.PSAHead', crop_size=crop_size, align_corners=True, loss_decode=dict(avg_non_ignore=True)),
-    auxiliary_head=dict(align_corners=True, loss_decode=dict(avg_non_ignore=True)),
+        type='mmseg_attn.PSAHead',
+        crop_size=crop_size,
+        align_corners=True,
+        loss_decode=dict(_delete_=True, type='mmseg_attn.PixelCrossEntropyLoss')),
+    auxiliary_head=dict(
+        align_corners=True,
+        loss_decode=dict(_delete_=True, type='mmseg_attn.PixelCrossEntropyLoss', loss_weight=0.4)),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(310, 310)))
 
 train_pipeline = [

@@ -15,7 +15,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
 from mmseg.registry import TRANSFORMS as MMSEG_TRANSFORMS  # noqa: E402
 
 MODELS = Registry('model', parent=MMSEG_MODELS, scope='mmseg_attn',
-                  locations=['mmseg_attn.heads', 'mmseg_attn.upsample', 'mmseg_attn.backbones',
+                  locations=['mmseg_attn.heads', 'mmseg_attn.upsample', 'mmseg_attn.backbones', 'mmseg_attn.losses',
                             'mmseg_attn.data_preprocessor'])
 DATASETS = Registry('dataset', parent=MMSEG_DATASETS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 TRANSFORMS = Registry('transform', parent=MMSEG_TRANSFORMS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import (
@@ -95,14 +96,11 @@ class DoubleAttention(nn.Module):
         super().__init__()
         if fusion not in FUSIONS:
             raise ValueError(f'fusion must be one of {FUSIONS}, got {fusion!r}')
-        if scale < 1:
-            raise ValueError(f'scale must be at least 1, got {scale}')
+        check_positive(scale=scale, value_channels=value_channels, num_maps=num_maps)
         if value_channels is None:
             value_channels = max(channels // (4 if fusion == 'add' else 2), 1)
         if num_maps is None:
             num_maps = max(channels // 4, 1)
-        if value_channels < 1 or num_maps < 1:
-            raise ValueError(f'value_channels and num_maps must be at least 1, got {value_channels} and {num_maps}')
         self.fusion = fusion
         self.scale = scale
         self.zero_init = zero_init

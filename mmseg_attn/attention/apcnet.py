@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, flatten_pixels, point_indices
@@ -59,8 +60,7 @@ class AdaptiveContext(nn.Module):
     def __init__(self, channels: int, *, out_channels: int | None = None, pool_scale: int = 1, fusion: bool = True,
                  norm_layer: NormLayer | None = nn.BatchNorm2d, act_layer: ActLayer | None = nn.ReLU):
         super().__init__()
-        if pool_scale < 1:
-            raise ValueError(f'pool_scale must be at least 1, got {pool_scale}')
+        check_positive(pool_scale=pool_scale, out_channels=out_channels)
         out_channels = out_channels or channels
         layers = dict(norm_layer=norm_layer, act_layer=act_layer)
         self.pool_scale = pool_scale

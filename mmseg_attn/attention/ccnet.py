@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import point_indices
@@ -74,8 +75,7 @@ class CrissCrossAttention(nn.Module):
 
     def __init__(self, channels: int, *, key_channels: int | None = None, recurrence: int = 2):
         super().__init__()
-        if recurrence < 1:
-            raise ValueError(f'recurrence must be at least 1, got {recurrence}')
+        check_positive(recurrence=recurrence, key_channels=key_channels)
         key_channels = key_channels or max(channels // 8, 1)
         self.recurrence = recurrence
         self.query = nn.Conv2d(channels, key_channels, 1)

@@ -16,6 +16,7 @@ Differs from the official code: none.
 import torch
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
 from .layers import flatten_pixels, point_indices, unflatten_pixels
@@ -42,6 +43,7 @@ class PositionAttention(nn.Module):
 
     def __init__(self, channels: int, *, key_channels: int | None = None):
         super().__init__()
+        check_positive(key_channels=key_channels)
         key_channels = key_channels or max(channels // 8, 1)
         self.query = nn.Conv2d(channels, key_channels, 1)
         self.key = nn.Conv2d(channels, key_channels, 1)

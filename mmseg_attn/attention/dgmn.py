@@ -20,6 +20,7 @@ Differs from the official code:
     - the fourth rate takes its affinities from their own channels; as released (``released_fourth_rate=True``), from
       the filters of the last group;
     - the faster form's mode 'deform' works with more than one group;
+    - there is no ``shuffle``, which permutes groups at random in training and which no config of theirs uses;
     - filters and affinities are sampled from W_k x, not computed from samples of x, which is the same number;
     - samples are made tap by tap, and again in the backward: 2 N C numbers instead of 9 N C for every rate.
 """
@@ -32,6 +33,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, point_indices
@@ -126,9 +128,9 @@ class DynamicGraphMessagePassing(nn.Module):
         super().__init__()
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
-        if not rates or min(rates) < 1:
-            raise ValueError(f'rates must be one or more dilations of at least 1, got {rates}')
-        if reduction < 1 or groups < 1 or channels % (reduction * groups):
+        check_all_positive(rates=rates)
+        check_positive(groups=groups, reduction=reduction)
+        if channels % (reduction * groups):
             raise ValueError(f'channels must be a multiple of reduction * groups, '
                              f'got channels={channels}, reduction={reduction}, groups={groups}')
         if released_fourth_rate and not (rigorous and mode == 'deformatt' and len(rates) == 4):

@@ -19,6 +19,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
+
 from .layers import NormLayer, point_indices
 
 EPS = 1e-6
@@ -72,15 +74,16 @@ class ExpectationMaximizationAttention(nn.Module):
     backward, and not (without ``use_reentrant``) around a block that is compiled by itself.
 
     Raises:
-        ValueError: ``num_stages`` or ``num_bases`` is below 1.
+        ValueError: ``num_stages`` or ``num_bases`` is no positive integer, or ``momentum`` not between 0 and 1.
     """
 
     def __init__(self, channels: int, *, num_bases: int = 64, num_stages: int = 3, momentum: float = 0.1,
                  renormalize_bases: bool = False, norm_layer: NormLayer | None = nn.BatchNorm2d,
                  act_layer: type[nn.Module] = nn.ReLU):
         super().__init__()
-        if num_stages < 1 or num_bases < 1:
-            raise ValueError(f'num_stages and num_bases must be at least 1, got {num_stages} and {num_bases}')
+        check_positive(num_stages=num_stages, num_bases=num_bases)
+        if not 0 <= momentum <= 1:
+            raise ValueError(f'momentum must lie between 0 and 1, got {momentum!r}')
         self.num_stages = num_stages
         self.momentum = momentum
         self.renormalize_bases = renormalize_bases

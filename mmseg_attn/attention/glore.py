@@ -13,7 +13,8 @@ Shapes: N = H W pixels, n = num_nodes, s = num_states.
 
 Differs from the official code:
     - P is divided by N before the product, which in half precision would overflow, and the graph is float32 or better;
-    - ``normalize`` is on by default, as the segmentation network always has it; the unit has it off.
+    - ``normalize`` is on by default, as the segmentation network always has it; the unit has it off;
+    - there is no ``kernel``: the unit's convolutions are 1 x 1, as in the official networks.
 """
 
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import ActLayer, NormLayer, point_indices
@@ -80,10 +82,9 @@ class GlobalReasoning(nn.Module):
                  norm_layer: NormLayer | None = nn.BatchNorm2d, act_layer: ActLayer | None = nn.ReLU,
                  zero_init: bool = True):
         super().__init__()
+        check_positive(num_nodes=num_nodes, num_states=num_states)
         if num_states is None:
             num_states = 2 * num_nodes
-        if num_nodes < 1 or num_states < 1:
-            raise ValueError(f'num_nodes and num_states must be at least 1, got {num_nodes} and {num_states}')
         self.normalize = normalize
         self.zero_init = zero_init
         self.state = nn.Conv2d(channels, num_states, 1)

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import softmax_attention, softmax_weights
 
 from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, evaluating, point_indices
@@ -72,8 +73,8 @@ def _is_pair(value: object) -> bool:
 class _GroupAttention(nn.Module):
     """Attention within the groups of one of the two ranges, projections included."""
 
-    def __init__(self, channels: int, key_channels: int, factor: Factor, long_range: bool, value_bias: bool,
-                 norm_layer: NormLayer | None, act_layer: ActLayer | None):
+    def __init__(self, channels: int, key_channels: int, value_channels: int, factor: Factor, long_range: bool,
+                 value_bias: bool, norm_layer: NormLayer | None, act_layer: ActLayer | None):
         super().__init__()
         self.factor = factor
         self.long_range = long_range
@@ -81,8 +82,8 @@ class _GroupAttention(nn.Module):
         conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
         self.key = nn.Sequential(conv(channels, key_channels), conv(key_channels, key_channels))
         self.query = nn.Sequential(conv(channels, key_channels), conv(key_channels, key_channels))
-        self.value = nn.Conv2d(channels, channels, 1, bias=value_bias)
-        self.out_conv = conv(channels, channels)
+        self.value = nn.Conv2d(channels, value_channels, 1, bias=value_bias)
+        self.out_conv = conv(value_channels, channels)
 
     def forward(self, x: Tensor, padded: Tensor | None) -> Tensor:
         query, key = self.query_and_key(x, padded)
@@ -102,12 +103,12 @@ class _GroupAttention(nn.Module):
 class _InterlacedAttention(nn.Module):
     """Long-range and then short-range attention for one factor, (B, C, H, W) -> (B, C, H, W)."""
 
-    def __init__(self, channels: int, key_channels: int, factor: Factor, value_bias: bool, mask_padding: bool,
-                 norm_layer: NormLayer | None, act_layer: ActLayer | None):
+    def __init__(self, channels: int, key_channels: int, value_channels: int, factor: Factor, value_bias: bool,
+                 mask_padding: bool, norm_layer: NormLayer | None, act_layer: ActLayer | None):
         super().__init__()
         self.factor = factor
         self.mask_padding = mask_padding
-        attention = partial(_GroupAttention, channels, key_channels, factor, value_bias=value_bias,
+        attention = partial(_GroupAttention, channels, key_channels, value_channels, factor, value_bias=value_bias,
                             norm_layer=norm_layer, act_layer=act_layer)
         self.long_range = attention(long_range=True)
         self.short_range = attention(long_range=False)
@@ -166,6 +167,7 @@ class InterlacedSparseSelfAttention(nn.Module):
     Args:
         channels: channels of input and output.
         key_channels: width D of queries and keys; half of ``channels`` when not given.
+        value_channels: width of the values; ``channels`` when not given.
         down_factors: height and width of the cells, a pair or one integer for both; or a sequence of these, whose
             contexts are concatenated. Two integers are one factor: two square ones are ``((8, 8), (4, 4))``.
         value_bias: a bias in the projection to values, as mmseg's ISAHead has it. The official code has none.
@@ -178,22 +180,22 @@ class InterlacedSparseSelfAttention(nn.Module):
     Input and output are (B, channels, H, W). mmseg concatenates the context before the input: its last convolution has
     the two halves of its weight the other way round.
 
-    ``torch.export`` with free sizes takes maps of two or more cells along each axis.
+    ``torch.export`` with free sizes takes maps of two or more cells along each axis, declared as ``Dim.AUTO`` or as
+    multiples of the factors.
 
     Raises:
-        ValueError: ``down_factors`` is not a factor or a sequence of them.
+        ValueError: ``down_factors`` is not a factor or a sequence of them, or a width is no positive integer.
     """
 
-    def __init__(self, channels: int, *, key_channels: int | None = None, down_factors: int | Sequence = ((8, 8),),
-                 value_bias: bool = False, mask_padding: bool = False, norm_layer: NormLayer | None = nn.BatchNorm2d,
-                 act_layer: ActLayer | None = LEAKY_RELU):
+    def __init__(self, channels: int, *, key_channels: int | None = None, value_channels: int | None = None,
+                 down_factors: int | Sequence = ((8, 8),), value_bias: bool = False, mask_padding: bool = False,
+                 norm_layer: NormLayer | None = nn.BatchNorm2d, act_layer: ActLayer | None = LEAKY_RELU):
         super().__init__()
+        check_positive(key_channels=key_channels, value_channels=value_channels)
         factors = _parse_factors(down_factors)
-        if key_channels is None:
-            key_channels = max(channels // 2, 1)
         self.stages = nn.ModuleList(
-            _InterlacedAttention(channels, key_channels, factor, value_bias, mask_padding, norm_layer, act_layer)
-            for factor in factors)
+            _InterlacedAttention(channels, key_channels or max(channels // 2, 1), value_channels or channels, factor,
+                                 value_bias, mask_padding, norm_layer, act_layer) for factor in factors)
         conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
         width = len(factors) * channels
         self.up_conv = conv(channels, width) if len(factors) > 1 else nn.Identity()

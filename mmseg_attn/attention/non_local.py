@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import (
     dot_product_attention,
     float_or_better,
@@ -82,6 +83,7 @@ class NonLocal(nn.Module):
                  use_scale: bool = True, sub_sample: str | None = None,
                  norm_layer: NormLayer | None = nn.BatchNorm2d, zero_init: bool = True):
         super().__init__()
+        check_positive(key_channels=key_channels)
         if mode not in MODES:
             raise ValueError(f'mode must be one of {MODES}, got {mode!r}')
         if sub_sample not in SUB_SAMPLES:

@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
 from .layers import (
@@ -184,11 +185,6 @@ class _BlockAttention(_SelfAttention):
         return (torch.arange(size, device=device) // (size // num_blocks)).clamp(max=num_blocks - 1)
 
 
-def _check_sizes(name: str, sizes: Sequence[int]) -> None:
-    if not isinstance(sizes, Sequence) or not sizes or any(not isinstance(s, int) or s < 1 for s in sizes):
-        raise ValueError(f'{name} must be a sequence of positive integers, got {sizes!r}')
-
-
 def _mean_map(stages: nn.ModuleList, x: Tensor, index: Tensor) -> Tensor:
     return sum(stage.attention_map(x, index) for stage in stages) / len(stages)
 
@@ -219,7 +215,8 @@ class BaseObjectContext(nn.Module):
                  sizes: Sequence[int] = (1,), shared_query: bool = True, norm_layer: NormLayer | None = nn.BatchNorm2d,
                  act_layer: ActLayer | None = LEAKY_RELU):
         super().__init__()
-        _check_sizes('sizes', sizes)
+        check_all_positive(sizes=sizes)
+        check_positive(key_channels=key_channels, value_channels=value_channels)
         key_channels = key_channels or max(channels // 2, 1)
         self.stages = nn.ModuleList(
             _PooledAttention(channels, key_channels, value_channels or key_channels, shared_query, norm_layer,
@@ -272,7 +269,8 @@ class PyramidObjectContext(nn.Module):
                  scales: Sequence[int] = (1, 2, 3, 6), shared_query: bool = True,
                  norm_layer: NormLayer | None = nn.BatchNorm2d, act_layer: ActLayer | None = LEAKY_RELU):
         super().__init__()
-        _check_sizes('scales', scales)
+        check_all_positive(scales=scales)
+        check_positive(key_channels=key_channels, value_channels=value_channels)
         self.stages = nn.ModuleList(
             _BlockAttention(channels, key_channels or max(channels // 2, 1), value_channels or channels, shared_query,
                             norm_layer, act_layer, num_blocks=scale) for scale in scales)
@@ -321,8 +319,9 @@ class ASPObjectContext(nn.Module):
                  shared_query: bool = True, context_conv: bool = True,
                  norm_layer: NormLayer | None = nn.BatchNorm2d, act_layer: ActLayer | None = LEAKY_RELU):
         super().__init__()
-        _check_sizes('size', [size])
-        _check_sizes('dilations', dilations)
+        check_all_positive(dilations=dilations)
+        check_positive(size=size, branch_channels=branch_channels, key_channels=key_channels,
+                       value_channels=value_channels)
         width = branch_channels or max(channels // 2, 1)
         conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
         self.in_conv = conv(channels, width, 3, bias=True)

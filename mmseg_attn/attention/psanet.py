@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 from mmseg_attn.ops.psa_mask import relative_to_absolute
 
@@ -61,7 +62,8 @@ class PointwiseSpatialAttention(nn.Module):
         norm_layer: channels -> module, after each convolution but those of the masks; None for biases instead.
         act_layer: () -> module, after each norm; None for none.
 
-    Input and output are (B, channels, H, W). The memory is O(N^2) in the shrunk map.
+    Input and output are (B, channels, H, W). The memory is O(N^2) in the shrunk map, four times that where
+    the mask does not reach everywhere in it and is filled up.
 
     Raises:
         ValueError: an unknown ``psa_type``, a ``mask_size`` that is even or below 1, a ``shrink_factor`` below 1; in
@@ -74,17 +76,20 @@ class PointwiseSpatialAttention(nn.Module):
                  align_corners: bool = True, norm_layer: NormLayer | None = nn.BatchNorm2d,
                  act_layer: ActLayer | None = nn.ReLU):
         super().__init__()
-        mask_size = (mask_size, mask_size) if isinstance(mask_size, int) else tuple(mask_size)
+        mask_size = (mask_size, mask_size) if isinstance(mask_size, int) else mask_size
         if psa_type not in PSA_TYPES:
             raise ValueError(f'psa_type must be one of {PSA_TYPES}, got {psa_type!r}')
-        if len(mask_size) != 2 or min(mask_size) < 1:
-            raise ValueError(f'mask_size must be two positive numbers, got {mask_size}')
+        check_all_positive(mask_size=mask_size)
+        check_positive(shrink_factor=shrink_factor, mid_channels=mid_channels)
+        if len(mask_size) != 2:
+            raise ValueError(f'mask_size must be two numbers, rows and columns, got {mask_size}')
         if not compact and not mmseg_compatible and (mask_size[0] % 2 == 0 or mask_size[1] % 2 == 0):
-            raise ValueError(f'mask_size must be odd to have a centre, got {mask_size}')
-        if shrink_factor < 1:
-            raise ValueError(f'shrink_factor must be at least 1, got {shrink_factor}')
+            raise ValueError(f'mask_size must be odd to have a centre, got {mask_size}; '
+                             'mmseg_compatible=True takes even ones, as mmseg does')
+        if normalization_factor == 0:
+            raise ValueError('normalization_factor must not be 0; None stands for the number of mask positions')
         mid_channels = mid_channels or max(channels // 4, 1)
-        self.mask_size = mask_size
+        self.mask_size = tuple(mask_size)
         self.compact = compact
         self.shrink_factor = shrink_factor
         self.normalization_factor = normalization_factor or mask_size[0] * mask_size[1]
@@ -104,7 +109,8 @@ class PointwiseSpatialAttention(nn.Module):
         if self.mmseg_compatible:
             out = F.pad(out, (1, 1, 1, 1))
         out = self.proj(out)
-        if out.shape[-2:] == x.shape[-2:]:
+        # The sizes themselves are no condition that an exported program with free sizes could hold.
+        if self.shrink_factor == 1 and not self.mmseg_compatible:
             return out
         return F.interpolate(out, x.shape[-2:], mode='bilinear', align_corners=align_corners)
 

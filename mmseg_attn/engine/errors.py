@@ -4,9 +4,11 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.error import URLError
 
 EXIT_CODE = 2
+PACKAGE = Path(__file__).parents[1]
 
 
 class UserError(ValueError):
@@ -15,17 +17,27 @@ class UserError(ValueError):
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Prints a UserError, an ImportError of the OpenMMLab stack or a failed download, and exits with code 2.
+    """Prints an error that the user can mend, and exits with code 2.
 
-    MMSEG_ATTN_TRACEBACK=1 in the environment shows the trace as well.
+    Such are a UserError, an ImportError of the OpenMMLab stack, a failed download, and a ValueError that a part of this
+    package raises about its arguments. MMSEG_ATTN_TRACEBACK=1 in the environment shows the trace as well.
     """
     try:
         yield
-    except (UserError, ImportError, URLError) as error:
-        if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1':
+    except (UserError, ImportError, URLError, ValueError) as error:
+        if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1' or not (
+                isinstance(error, UserError | ImportError | URLError) or _is_raised_here(error)):
             raise
         print(f'\nerror: {_message(error)}', file=sys.stderr, flush=True)
         sys.exit(EXIT_CODE)
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether the line that raised ``error`` lies in this package, and not in what it calls."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
 
 
 def _message(error: Exception) -> str:

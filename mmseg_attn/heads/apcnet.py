@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_attn.attention.apcnet import AdaptiveContext
+from mmseg_attn.ops.checks import check_all_positive
 from mmseg_attn.registry import MODELS
 
 from .base import AttentionHead
@@ -30,8 +31,7 @@ class APCHead(AttentionHead):
 
     def __init__(self, *args, pool_scales: tuple[int, ...] = (1, 2, 3, 6), fusion: bool = True, **kwargs):
         super().__init__(*args, **kwargs)
-        if not pool_scales:
-            raise ValueError(f'pool_scales needs at least one scale, got {pool_scales}')
+        check_all_positive(pool_scales=pool_scales)
         self.attention = nn.ModuleList(
             AdaptiveContext(self.in_channels, out_channels=self.channels, pool_scale=scale, fusion=fusion,
                             norm_layer=self.norm_layer, act_layer=self.act_layer)

@@ -84,6 +84,10 @@ def _build_norm(norm_cfg: dict, channels: int) -> nn.Module:
 def _build_upsampler(cfg: dict | None, channels: int) -> nn.Module:
     if cfg is None:
         return nn.Identity()
-    if cfg['type'] in ('mmseg_attn.CARAFE', 'carafe'):
+    if cfg.get('type') in ('mmseg_attn.CARAFE', 'carafe'):
         cfg = dict(cfg, channels=channels)
-    return build_upsample_layer(cfg)
+    try:
+        return build_upsample_layer(cfg)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'upsample_features and upsample_logits take an upsampler with its arguments, such as '
+                         f"dict(type='mmseg_attn.CARAFE', scale_factor=2); got {dict(cfg)}: {error}") from error

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mmseg_attn.attention.non_local import NonLocal
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
 
 from .base import AttentionHead
@@ -29,6 +30,7 @@ class NLHead(AttentionHead):
     def __init__(self, *args, reduction: int = 2, mode: str = 'embedded_gaussian', use_scale: bool = True,
                  sub_sample: str | None = None, concat_input: bool = True, **kwargs):
         super().__init__(*args, **kwargs)
+        check_positive(reduction=reduction)
         self.concat_input = concat_input
         self.in_conv = self.conv(self.in_channels, self.channels)
         self.attention = NonLocal(

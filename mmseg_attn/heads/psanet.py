@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mmseg_attn.attention.psanet import PointwiseSpatialAttention
+from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.registry import MODELS
 
 from .base import AttentionHead
@@ -31,7 +32,8 @@ class PSAHead(AttentionHead):
         kwargs: arguments of BaseDecodeHead (``in_channels``, ``channels``, ``num_classes``, ``norm_cfg``, ...).
 
     Raises:
-        ValueError: neither ``mask_size`` nor ``crop_size`` is given, or what PointwiseSpatialAttention refuses.
+        ValueError: neither ``mask_size`` nor ``crop_size`` is given, a ``mask_size`` does not fit ``crop_size``, or what
+            PointwiseSpatialAttention refuses.
     """
 
     def __init__(self, *args, mask_size: int | tuple[int, int] | None = None,
@@ -40,8 +42,15 @@ class PSAHead(AttentionHead):
                  shrink_factor: int = 2, normalization_factor: float | None = 1.0, psa_softmax: bool = True,
                  mmseg_compatible: bool = False, **kwargs):
         super().__init__(*args, **kwargs)
+        check_positive(output_stride=output_stride, shrink_factor=shrink_factor)
+        fitting = None if crop_size is None else _mask_size(crop_size, output_stride * shrink_factor, compact)
         if mask_size is None:
-            mask_size = _mask_size(crop_size, output_stride, shrink_factor, compact)
+            mask_size = fitting
+        elif fitting is not None and not mmseg_compatible:
+            _check_mask_size(mask_size, fitting, crop_size, compact)
+        if mask_size is None:
+            raise ValueError('PSAHead needs mask_size, or crop_size to derive it from: '
+                             'decode_head=dict(crop_size=(512, 512)), the size of the training images in pixels')
         self.attention = PointwiseSpatialAttention(
             self.in_channels, mask_size=mask_size, mid_channels=mid_channels or self.channels, psa_type=psa_type,
             compact=compact, shrink_factor=shrink_factor, normalization_factor=normalization_factor,
@@ -54,11 +63,18 @@ class PSAHead(AttentionHead):
         return self.bottleneck(torch.cat([x, self.attention(x)], dim=1))
 
 
-def _mask_size(crop_size: int | tuple[int, int] | None, output_stride: int, shrink_factor: int,
-               compact: bool) -> tuple[int, int]:
-    if crop_size is None:
-        raise ValueError('PSAHead needs mask_size, or crop_size to derive it from: '
-                         'decode_head=dict(crop_size=(512, 512)), the size of the training images in pixels')
+def _mask_size(crop_size: int | tuple[int, int], stride: int, compact: bool) -> tuple[int, int]:
     crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
-    size = [(side - 1) // (output_stride * shrink_factor) + 1 for side in crop_size]
+    check_all_positive(crop_size=crop_size)
+    size = [(side - 1) // stride + 1 for side in crop_size]
     return tuple(size if compact else [2 * side - 1 for side in size])
+
+
+def _check_mask_size(mask_size: int | tuple[int, int], fitting: tuple[int, int], crop_size: int | tuple[int, int],
+                     compact: bool) -> None:
+    mask_size = (mask_size, mask_size) if isinstance(mask_size, int) else tuple(mask_size)
+    if compact and mask_size != fitting:
+        raise ValueError(f'a compact mask for crop_size={crop_size} has the size {fitting}, got mask_size={mask_size}')
+    if any(mask > most for mask, most in zip(mask_size, fitting, strict=False)):
+        raise ValueError(f'mask_size={mask_size} is larger than {fitting}, which reaches everywhere in a crop of '
+                         f'{crop_size}')

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .checks import check_positive
+
 
 def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
     """Every output pixel is the sum, weighted by its mask, of the k x k input pixels around the one it lies in.
@@ -30,6 +32,8 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     Raises:
         ValueError: an argument outside these bounds.
     """
+    if x.ndim != 4:
+        raise ValueError(f'x must be (B, C, H, W), got the shape {tuple(x.shape)}')
     check_kernel(x.shape[1], kernel_size, groups, scale_factor)
     batch, _, height, width = x.shape
     expected = batch, groups * kernel_size**2, scale_factor * height, scale_factor * width
@@ -52,9 +56,8 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
 
 def check_kernel(channels: int, kernel_size: int, groups: int, scale_factor: int) -> None:
     """Raises ValueError for what :func:`carafe` cannot do on any input."""
-    if kernel_size < 1 or kernel_size % 2 == 0:
+    check_positive(channels=channels, kernel_size=kernel_size, groups=groups, scale_factor=scale_factor)
+    if kernel_size % 2 == 0:
         raise ValueError(f'kernel_size must be odd, got {kernel_size}')
-    if groups < 1 or channels % groups:
+    if channels % groups:
         raise ValueError(f'groups must divide the number of channels, got {groups} groups of {channels} channels')
-    if not isinstance(scale_factor, int) or scale_factor < 1:
-        raise ValueError(f'scale_factor must be an integer from 1, got {scale_factor!r}')

@@ -15,6 +15,7 @@ from mmengine.model import normal_init, xavier_init
 from torch import Tensor, nn
 
 from mmseg_attn.ops.carafe import carafe, check_kernel
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
 
 
@@ -43,6 +44,8 @@ class CARAFE(nn.Module):
                  encoder_kernel: int = 3, encoder_dilation: int = 1, compressed_channels: int = 64):
         super().__init__()
         check_kernel(channels, up_kernel, up_group, scale_factor)
+        check_positive(encoder_kernel=encoder_kernel, encoder_dilation=encoder_dilation,
+                       compressed_channels=compressed_channels)
         padding, odd = divmod((encoder_kernel - 1) * encoder_dilation, 2)
         if odd:
             raise ValueError(f'encoder_kernel must be odd to keep the size, got {encoder_kernel}')
@@ -56,7 +59,9 @@ class CARAFE(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        xavier_init(self.channel_compressor, distribution='uniform')
+        # mmcv draws for the second convolution twice; so does this, to start from the same numbers.
+        for conv in self.channel_compressor, self.content_encoder:
+            xavier_init(conv, distribution='uniform')
         normal_init(self.content_encoder, std=0.001)
 
     def forward(self, x: Tensor) -> Tensor:

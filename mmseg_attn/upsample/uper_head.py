@@ -8,6 +8,7 @@ from mmseg.models.decode_heads.uper_head import UPerHead
 from mmseg.models.utils import resize
 from torch import Tensor
 
+from mmseg_attn.ops.checks import check_all_positive
 from mmseg_attn.registry import MODELS
 
 from .carafe import CARAFE
@@ -22,7 +23,7 @@ class CARAFEUPerHead(UPerHead):
 
     Args:
         strides: stride of each input with respect to the image. From one input to the next it stays or grows by a
-            power of two.
+            power of two. 4, 8, 16, ... when not given.
         carafe: arguments of CARAFE besides ``channels`` and ``scale_factor``; None for the paper's.
         kwargs: arguments of mmseg's UPerHead (``in_channels``, ``in_index``, ``channels``, ``num_classes``,
             ``pool_scales``, ``norm_cfg``, ...).
@@ -31,8 +32,11 @@ class CARAFEUPerHead(UPerHead):
         ValueError: ``strides`` is not one number for each input, or one does not grow from the last by a power of two.
     """
 
-    def __init__(self, *, strides: tuple[int, ...] = (4, 8, 16, 32), carafe: dict | None = None, **kwargs):
+    def __init__(self, *, strides: tuple[int, ...] | None = None, carafe: dict | None = None, **kwargs):
         super().__init__(**kwargs)
+        if strides is None:
+            strides = [4 * 2**i for i in range(len(self.in_channels))]
+        check_all_positive(strides=strides)
         if len(strides) != len(self.in_channels):
             raise ValueError(f'strides must be one for each of the {len(self.in_channels)} inputs, got {strides}')
         doublings = [_doublings(below, above) for below, above in pairwise(strides)]

@@ -97,5 +97,5 @@ def test_one_image_per_process(monkeypatch):
 
 
 def test_wrong_arguments():
-    with pytest.raises(ValueError, match='pool_scale must be at least 1, got 0'):
+    with pytest.raises(ValueError, match='pool_scale must be a positive integer, got 0'):
         AdaptiveContext(8, pool_scale=0)

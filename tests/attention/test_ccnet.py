@@ -89,7 +89,7 @@ def test_one_pass_reaches_the_cross_and_two_reach_every_pixel():
 
 @pytest.mark.parametrize('recurrence', [0, -1])
 def test_wrong_recurrence(recurrence):
-    with pytest.raises(ValueError, match=f'recurrence must be at least 1, got {recurrence}'):
+    with pytest.raises(ValueError, match=f'recurrence must be a positive integer, got {recurrence}'):
         CrissCrossAttention(8, recurrence=recurrence)
 
 

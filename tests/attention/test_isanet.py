@@ -59,7 +59,7 @@ def _naive_stage(stage, x):
 @pytest.mark.parametrize('mask_padding', [False, True])
 @pytest.mark.parametrize('factors', [((2, 3),), ((4, 4),), ((2, 2), (3, 4))], ids=str)
 def test_equals_the_loops(factors, mask_padding):
-    block = _double(down_factors=factors, value_bias=True, mask_padding=mask_padding)
+    block = _double(down_factors=factors, value_channels=5, value_bias=True, mask_padding=mask_padding)
     x = _image(height=5, width=6)
     contexts, maps = zip(*(_naive_stage(stage, x) for stage in block.stages), strict=True)
     widened = block.up_conv(x) if len(factors) > 1 else x

@@ -93,7 +93,9 @@ def test_attention_map_of_both_directions_is_the_mean():
 
 @pytest.mark.parametrize(('wrong', 'message'), [
     (dict(psa_type='both'), 'must be one of'), (dict(mask_size=(4, 5)), 'must be odd'),
-    (dict(mask_size=0), 'two positive numbers'), (dict(shrink_factor=0), 'at least 1')])
+    (dict(mask_size=0), r'sequence of positive integers, got \(0, 0\)'), (dict(mask_size=(3, 5, 7)), 'two numbers'),
+    (dict(shrink_factor=0), 'shrink_factor must be a positive integer, got 0'),
+    (dict(shrink_factor=2.5), 'got 2.5'), (dict(normalization_factor=0), 'must not be 0')])
 def test_wrong_arguments(wrong, message):
     with pytest.raises(ValueError, match=message):
         _block(**wrong)

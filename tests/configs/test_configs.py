@@ -18,10 +18,11 @@ from mmseg_attn.engine.errors import UserError
 from mmseg_attn.engine.launch import _replace_sync_bn
 from mmseg_attn.registry import MODELS
 
-CONFIGS = sorted(Path(__file__).parents[2].glob('configs/*.py'))
+FOLDER = Path(__file__).parents[2] / 'configs'
+CONFIGS = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('official/*.py')])
 
 
-@pytest.fixture(params=CONFIGS, ids=lambda path: path.stem)
+@pytest.fixture(params=CONFIGS, ids=lambda path: str(path.relative_to(FOLDER)))
 def cfg(request):
     init_default_scope('mmseg')
     return Config.fromfile(request.param)
@@ -45,7 +46,9 @@ def test_takes_a_training_step(cfg):
     model = MODELS.build(_shrink(cfg.model)).train()
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     num_classes = model.decode_head.num_classes
-    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, num_classes, (1, 65, 97)))) for _ in range(2)]
+    labels = torch.randint(0, num_classes, (2, 1, 65, 97))
+    labels[:, :, 20:40, 20:40] = model.decode_head.ignore_index
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
     images = [torch.randint(0, 256, (3, 65, 97), dtype=torch.uint8) for _ in range(2)]
     model.data_preprocessor.size = (65, 97)
     before = model.decode_head.conv_seg.weight.clone()

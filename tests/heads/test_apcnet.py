@@ -50,6 +50,7 @@ def test_attention_map_is_the_mean_of_the_scales():
     torch.testing.assert_close(head.attention_map([x], points), expected)
 
 
-def test_wrong_arguments():
-    with pytest.raises(ValueError, match='pool_scales'):
-        APCHead(12, 8, pool_scales=(), **COMMON)
+@pytest.mark.parametrize('pool_scales', [(), 1, (2, 0), '12'])
+def test_wrong_arguments(pool_scales):
+    with pytest.raises(ValueError, match='pool_scales must be a sequence of positive integers'):
+        APCHead(12, 8, pool_scales=pool_scales, **COMMON)

@@ -42,7 +42,7 @@ def test_ccnet_recurrence(golden, recurrence):
     torch.testing.assert_close(head([official['input']]), official[f'out_R{recurrence}'], **GOLDEN)
 
 
-class _CrissCrossAttention(nn.Module):
+class CrissCrossEquation(nn.Module):
     """mmcv's equation; its own module needs mmcv with compiled operations."""
 
     def __init__(self, channels):
@@ -53,13 +53,16 @@ class _CrissCrossAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
+        return self.gamma * self.context(x) + x
+
+    def context(self, x):
         height, width = x.shape[-2:]
         row, column = (t.flatten() for t in torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij'))
         on_the_cross = (row[:, None] == row) | (column[:, None] == column)
         logits = torch.einsum('bci,bcj->bij', self.query_conv(x).flatten(2), self.key_conv(x).flatten(2))
         weights = logits.masked_fill(~on_the_cross, float('-inf')).softmax(2)
         context = torch.einsum('bij,bcj->bci', weights, self.value_conv(x).flatten(2))
-        return self.gamma * context.unflatten(2, (height, width)) + x
+        return context.unflatten(2, (height, width))
 
 
 COMMON = dict(num_classes=4, in_index=0, dropout_ratio=0, norm_cfg=dict(type='BN'))
@@ -69,7 +72,7 @@ COMMON = dict(num_classes=4, in_index=0, dropout_ratio=0, norm_cfg=dict(type='BN
 @pytest.mark.parametrize('recurrence', [1, 2])
 @pytest.mark.parametrize('concat_input', [False, True])
 def test_ccnet_of_mmseg(monkeypatch, training, recurrence, concat_input):
-    monkeypatch.setattr(cc_head, 'CrissCrossAttention', _CrissCrossAttention)
+    monkeypatch.setattr(cc_head, 'CrissCrossAttention', CrissCrossEquation)
     arguments = dict(recurrence=recurrence, concat_input=concat_input, **COMMON)
     theirs = randomize(MMSegCCHead(in_channels=12, channels=8, **arguments)).train(training)
     ours = CCHead(12, 8, act_cfg=dict(type='ReLU'), **arguments).train(training)

@@ -59,6 +59,12 @@ def test_isanet_of_mmseg(training):
         torch.testing.assert_close(ours.state_dict()[name], value, **GOLDEN)
 
 
+def test_isanet_takes_the_factor_under_its_name_in_mmseg():
+    assert ISAHead(12, 8, num_classes=4, down_factor=(4, 3)).attention.stages[0].factor == (4, 3)
+    with pytest.raises(ValueError, match='not both'):
+        ISAHead(12, 8, num_classes=4, down_factor=(4, 3), down_factors=(4, 3))
+
+
 def test_isanet_defaults_are_official():
     head = ISAHead(12, 8, num_classes=4)
     assert head.dropout_ratio == 0.05

@@ -39,7 +39,7 @@ def test_official_output_and_gradients(golden, name):
     assert_matches_golden(head, official, _official_names(psa_type), call=lambda head, x: head([x]))
 
 
-class _PSAMask(nn.Module):
+class PSAMask(nn.Module):
     """What mmcv's compiled op of this name computes."""
 
     def __init__(self, psa_type, mask_size):
@@ -68,7 +68,7 @@ def _mmseg_names(psa_type):
     ('bi-direction', (7, 6), 2, (3, 5), False), ('collect', (3, 4), 1, (5, 7), False),
     ('bi-direction', (7, 9), 2, (4, 5), True)], ids=str)
 def test_mmseg_with_copied_weights(monkeypatch, psa_type, size, shrink_factor, mask_size, compact):
-    monkeypatch.setattr(psa_head, 'PSAMask', _PSAMask)
+    monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
     arguments = dict(mask_size=mask_size, psa_type=psa_type, compact=compact, shrink_factor=shrink_factor,
                      in_index=0, num_classes=4, dropout_ratio=0, norm_cfg=dict(type='BN'))
     theirs = randomize(MMSegPSAHead(in_channels=6, channels=3, **arguments))
@@ -88,6 +88,17 @@ def test_mmseg_with_copied_weights(monkeypatch, psa_type, size, shrink_factor, m
                                                       ((512, 1024), (63, 127))], ids=str)
 def test_the_mask_follows_from_the_crop(crop_size, mask_size):
     assert PSAHead(8, 4, num_classes=2, crop_size=crop_size).attention.mask_size == mask_size
+
+
+@pytest.mark.parametrize(('wrong', 'message'), [
+    (dict(mask_size=97, crop_size=465), r'mask_size=\(97, 97\) is larger than \(59, 59\)'),
+    (dict(mask_size=5, crop_size=465, compact=True), r'compact mask for crop_size=465 has the size \(30, 30\)'),
+    (dict(crop_size='465'), "crop_size must be a sequence of positive integers, got '465'"),
+    (dict(crop_size=465, shrink_factor=0), 'shrink_factor must be a positive integer, got 0'),
+    (dict(mask_size=(66, 66)), 'mmseg_compatible=True takes even ones')])
+def test_a_mask_that_does_not_fit(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        PSAHead(8, 4, num_classes=2, **wrong)
 
 
 def test_neither_mask_nor_crop():

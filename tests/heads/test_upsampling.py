@@ -27,6 +27,13 @@ def options(request):
     return request.param
 
 
+@pytest.mark.parametrize('wrong', [dict(type='mmseg_attn.CARAFFE', scale_factor=2), dict(scale_factor=2),
+                                   dict(type='mmseg_attn.CARAFE')])
+def test_what_is_no_upsampler(wrong):
+    with pytest.raises(ValueError, match='take an upsampler with its arguments'):
+        _head(upsample_logits=wrong)
+
+
 def test_logits_are_larger(options):
     assert _head(**options).eval()([torch.randn(2, 6, 7, 9)]).shape == (2, 5, 7 * 2**len(options), 9 * 2**len(options))
 

@@ -121,9 +121,9 @@ def test_compiles_as_one_graph():
 @pytest.mark.parametrize(('arguments', 'message'), [
     ((2, 2, 2), 'kernel_size must be odd, got 2'),
     ((3, 3, 2), 'got 3 groups of 4 channels'),
-    ((3, 0, 2), 'got 0 groups'),
-    ((3, 2, 2.0), r'scale_factor must be an integer from 1, got 2\.0'),
-    ((3, 2, 0), 'scale_factor must be an integer from 1, got 0'),
+    ((3, 0, 2), 'groups must be a positive integer, got 0'),
+    ((3, 2, 2.0), r'scale_factor must be a positive integer, got 2\.0'),
+    ((3, 2, 0), 'scale_factor must be a positive integer, got 0'),
     ((5, 2, 2), r'masks must have the shape \(2, 50, 6, 8\).*got \(2, 18, 6, 8\)'),
     ((3, 2, 1), r'masks must have the shape \(2, 18, 3, 4\)'),
 ])

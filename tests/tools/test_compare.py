@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.tools.command import ROOT, environment, succeeds
+from tests.tools.command import ROOT, environment, fails, succeeds
 
 
 def _compare(folder, *arguments):
@@ -29,6 +29,7 @@ def test_a_table_of_all_heads_that_is_not_computed_twice(folder):
     succeeds(run)
     results = folder / 'work_dirs' / 'compare_shapes'
     rows = {name: json.loads((results / f'{name}-121-seed0.json').read_text()) for name in ('fcn', 'glore')}
+    assert rows['fcn']['options'] == arguments[6:]
     assert rows['fcn']['head_parameters'] == 128 * 64 * 9 + 2 * 64 + 5 * 65
     table = (results / 'README.md').read_text()
     for name, row in rows.items():
@@ -40,9 +41,21 @@ def test_a_table_of_all_heads_that_is_not_computed_twice(folder):
     assert log.stat().st_mtime_ns == written
 
 
+def test_other_options_are_another_comparison(folder):
+    results = folder / 'work_dirs' / 'compare_shapes'
+    results.mkdir(parents=True)
+    row = dict(mIoU=45.3, iters=400, options=['train_dataloader.batch_size=4'], seconds_per_iter=None, minutes=1.0,
+               head_parameters=8)
+    (results / 'fcn-400-seed0.json').write_text(json.dumps(row))
+    assert 'was trained with the options' in fails(_compare(folder, '--methods', 'fcn'))
+    run = _compare(folder, '--methods', 'fcn', '--cfg-options', 'train_dataloader.batch_size=4')
+    assert '| fcn | 45.3 | 400 |' in succeeds(run)
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--methods', 'glorious'], 'no config for glorious; --methods takes a2net'),
-    (['--iters', '100'], 'more than the 120 of the warm-up, got 100')])
+    (['--iters', '100'], 'more than the 120 of the warm-up, got 100'),
+    (['--iters', '0'], 'more than the 120 of the warm-up, got 0')])
 def test_wrong_arguments(folder, arguments, message):
     result = _compare(folder, *arguments)
     assert result.returncode != 0

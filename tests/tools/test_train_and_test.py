@@ -59,6 +59,7 @@ def test_train_evaluate_draw_and_resume(folder):
     ([NON_LOCAL, '--cfg-options', 'model.decode_head.type=FNCHead'], 'did you mean .*FCNHead'),
     ([NON_LOCAL, '--cfg-options', 'train_dataloader.dataset.pipeline.9.type=Pad'], '--cfg-options does not fit'),
     ([NON_LOCAL, '--cfg-options', 'train_dataloader.dataset.data_root=data'], 'is not a ContextShapes data set'),
+    ([NON_LOCAL, '--cfg-options', 'model.decode_head.mode=dot'], "mode must be one of .* got 'dot'"),
     ([NON_LOCAL, '--resume', 'nothing.pth'], 'there is no checkpoint nothing.pth'),
     ([NON_LOCAL, '--cfg-options', 'load_from=nothing.pth'], 'there is no checkpoint nothing.pth'),
 ], ids=lambda value: value[:20] if isinstance(value, str) else None)

@@ -114,7 +114,7 @@ def test_exports_with_free_sizes():
 @pytest.mark.parametrize(('arguments', 'message'), [
     (dict(up_kernel=4), 'kernel_size must be odd, got 4'),
     (dict(up_group=3), 'got 3 groups of 4 channels'),
-    (dict(scale_factor=1.5), r'scale_factor must be an integer from 1, got 1\.5'),
+    (dict(scale_factor=1.5), r'scale_factor must be a positive integer, got 1\.5'),
     (dict(encoder_kernel=2), 'encoder_kernel must be odd to keep the size, got 2'),
 ])
 def test_wrong_arguments(arguments, message):

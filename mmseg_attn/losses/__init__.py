@@ -1,0 +1,5 @@
+"""Losses of the official codes."""
+
+from .cross_entropy import PixelCrossEntropyLoss
+
+__all__ = ['PixelCrossEntropyLoss']

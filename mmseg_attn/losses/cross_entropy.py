@@ -1,0 +1,45 @@
+"""The cross entropy of PyTorch, which the official codes use."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmseg_attn.registry import MODELS
+
+
+@MODELS.register_module()
+class PixelCrossEntropyLoss(nn.Module):
+    """Mean cross entropy of the labelled pixels, or of those among them that a ``sampler`` of the head keeps.
+
+    mmseg's CrossEntropyLoss divides by the number of all pixels, ignored and dropped ones included; with
+    ``class_weight`` it fails on ignored pixels in mmsegmentation 1.2.2.
+
+    Args:
+        class_weight: one for each class. The mean is then weighted, so that equal ones change nothing.
+        loss_weight: factor of the result.
+        loss_name: name in the log; it must begin with ``loss_``.
+    """
+
+    def __init__(self, class_weight: Sequence[float] | None = None, loss_weight: float = 1.0,
+                 loss_name: str = 'loss_ce'):
+        super().__init__()
+        self.class_weight = class_weight
+        self.loss_weight = loss_weight
+        self.loss_name = loss_name
+
+    def forward(self, logits: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255,
+                **kwargs) -> Tensor:
+        """Logits (B, classes, H, W) and labels (B, H, W) -> a scalar, 0 if no pixel counts.
+
+        ``weight`` (B, H, W) is zero where a sampler has dropped the pixel.
+        """
+        if weight is not None:
+            label = label.masked_fill(weight == 0, ignore_index)
+        class_weight = logits.new_ones(logits.shape[1]) if self.class_weight is None else (
+            logits.new_tensor(self.class_weight))
+        total = F.cross_entropy(logits, label, class_weight, reduction='sum', ignore_index=ignore_index)
+        counted = label[label != ignore_index]
+        divisor = class_weight[counted].sum().clamp(min=torch.finfo(class_weight.dtype).tiny)
+        return self.loss_weight * total / divisor

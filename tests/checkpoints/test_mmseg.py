@@ -1,0 +1,142 @@
+"""Networks of mmsegmentation, converted: the logits of mmseg's own model."""
+
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
+from mmseg.models.decode_heads import cc_head, psa_head
+from mmseg.registry import MODELS as MMSEG_MODELS
+from torch import nn
+
+from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
+from mmseg_attn.engine.errors import UserError
+from tests.checkpoints.test_official import build
+from tests.heads.test_ccnet import CrissCrossEquation
+from tests.heads.test_psanet import PSAMask
+from tests.helpers import randomize
+
+NORM = dict(type='BN', requires_grad=True)
+
+
+class _Scale(nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.))
+
+    def forward(self, x):
+        return self.scale * x
+
+
+class _CrissCrossAttention(CrissCrossEquation):
+    """With the parameters of mmcv's own module."""
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        del self.gamma
+        self.gamma = _Scale()
+
+    def forward(self, x):
+        return self.gamma(self.context(x)) + x
+
+
+@pytest.fixture(autouse=True)
+def _without_compiled_ops(monkeypatch):
+    init_default_scope('mmseg')
+    monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
+    monkeypatch.setattr(cc_head, 'CrissCrossAttention', _CrissCrossAttention)
+
+
+def _theirs(type_, backbone='ResNetV1c', **arguments):
+    model = dict(
+        type='EncoderDecoder',
+        data_preprocessor=dict(type='SegDataPreProcessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=False),
+        backbone=dict(
+            type=backbone, depth=18, base_channels=8, stem_channels=8, num_stages=4, out_indices=(0, 1, 2, 3),
+            dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), norm_cfg=NORM, contract_dilation=True),
+        decode_head=dict(
+            type=type_, in_channels=64, in_index=3, channels=16, num_classes=5, norm_cfg=NORM, **arguments),
+        auxiliary_head=dict(
+            type='FCNHead', in_channels=32, in_index=2, channels=8, num_convs=1, concat_input=False, num_classes=5,
+            norm_cfg=NORM),
+        train_cfg=dict(), test_cfg=dict(mode='whole'))
+    theirs = randomize(MMSEG_MODELS.build(ConfigDict(model)), std=0.15)
+    return model, theirs.eval()
+
+
+@torch.no_grad()
+def _assert_same(theirs, conversion, size=(97, 129)):
+    ours = build(conversion)
+    theirs.backbone.eval()
+    x = torch.randn(2, 3, *size)
+    for name in 'decode_head', 'auxiliary_head':
+        expected = getattr(theirs, name)(theirs.extract_feat(x))
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        torch.testing.assert_close(getattr(ours, name)(ours.extract_feat(x)), expected, rtol=1e-4, atol=1e-5)
+
+
+DEFAULTS = {
+    'PSAHead': dict(mask_size=(97, 97)), 'DAHead': dict(pam_channels=6), 'CCHead': dict(),
+    'ISAHead': dict(isa_channels=6), 'APCHead': dict(), 'EMAHead': dict(ema_channels=12, num_bases=7, num_stages=3),
+    'NLHead': dict()}
+
+
+@pytest.mark.parametrize('type_', DEFAULTS)
+def test_weights_alone(type_):
+    _, theirs = _theirs(type_, **DEFAULTS[type_])
+    conversion = convert_checkpoint(Checkpoint(type_, theirs.state_dict()))
+    assert any('does not hold its config' in note for note in conversion.notes)
+    _assert_same(theirs, conversion)
+
+
+OTHERS = {
+    'PSAHead': dict(mask_size=(13, 17), psa_type='distribute', compact=False, shrink_factor=1, psa_softmax=False,
+                    normalization_factor=9.0),
+    'DAHead': dict(pam_channels=6, act_cfg=dict(type='Tanh')), 'CCHead': dict(recurrence=3, concat_input=False),
+    'ISAHead': dict(isa_channels=6, down_factor=(4, 3)), 'APCHead': dict(pool_scales=(2, 5), fusion=False),
+    'EMAHead': dict(ema_channels=12, num_bases=7, num_stages=5, concat_input=False),
+    'NLHead': dict(mode='gaussian', reduction=1, use_scale=False)}
+
+
+@pytest.mark.parametrize('backbone', ['ResNetV1c', 'ResNet'])
+@pytest.mark.parametrize('type_', OTHERS)
+def test_with_the_config_in_the_file(type_, backbone):
+    model, theirs = _theirs(type_, backbone, align_corners=True, **OTHERS[type_])
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    conversion = convert_checkpoint(Checkpoint(type_, theirs.state_dict(), meta))
+    assert conversion.model['decode_head']['align_corners'] is True
+    assert conversion.model['data_preprocessor']['mean'] == [1.0, 2.0, 3.0]
+    _assert_same(theirs, conversion)
+
+
+def test_the_config_in_the_file_is_not_run(tmp_path):
+    _, theirs = _theirs('APCHead')
+    victim = tmp_path / 'victim'
+    text = f'model = dict(a=1)\nopen({str(victim)!r}, "w")\nx = __import__("os").getcwd()'
+    with pytest.raises(UserError, match='the config in the file has the decode head None'):
+        convert_checkpoint(Checkpoint('file', theirs.state_dict(), dict(cfg=text)))
+    assert not victim.exists()
+
+
+def test_what_only_the_user_knows():
+    _, theirs = _theirs('CCHead', recurrence=3)
+    conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict()),
+                                    settings={'model.decode_head.recurrence': 3})
+    assert conversion.overrides['model.decode_head.recurrence'] == 3
+    _assert_same(theirs, conversion)
+
+
+def test_a_mask_that_is_no_square():
+    _, theirs = _theirs('PSAHead', mask_size=(13, 17))
+    with pytest.raises(UserError, match=r'221 positions, which is no square.*mask_size'):
+        convert_checkpoint(Checkpoint('file', theirs.state_dict()))
+    conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict()),
+                                    settings={'decode_head.mask_size': (13, 17)})
+    _assert_same(theirs, conversion)
+
+
+def test_a_head_without_a_counterpart():
+    model, theirs = _theirs('NLHead', kernel_size=1)
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    with pytest.raises(UserError, match=r'decode_head\.kernel_size=1 has no counterpart'):
+        convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
