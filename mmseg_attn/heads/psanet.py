@@ -32,8 +32,8 @@ class PSAHead(AttentionHead):
         kwargs: arguments of BaseDecodeHead (``in_channels``, ``channels``, ``num_classes``, ``norm_cfg``, ...).
 
     Raises:
-        ValueError: neither ``mask_size`` nor ``crop_size`` is given, a ``mask_size`` does not fit ``crop_size``, or what
-            PointwiseSpatialAttention refuses.
+        ValueError: neither ``mask_size`` nor ``crop_size`` is given, a ``mask_size`` does not fit ``crop_size``, or
+            what PointwiseSpatialAttention refuses.
     """
 
     def __init__(self, *args, mask_size: int | tuple[int, int] | None = None,
