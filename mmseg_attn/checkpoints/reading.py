@@ -1,6 +1,7 @@
 """From a file to the weights in it, whatever they are wrapped in, without running code from the file."""
 
 import re
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,8 @@ CONTAINERS = ('state_dict', 'model', 'net', 'model_state_dict', 'model_state', '
 # DataParallel and DDP, torch.compile.
 PREFIXES = ('module.', '_orig_mod.')
 # What torch.load says of a file that is not only numbers.
-NEEDS_CODE = re.compile(r'(?:Unsupported global: GLOBAL|Unsupported class|Unsupported operand'
-                        r'|Trying to call reduce for unrecognized function) ?(\S*)')
+NEEDS_CODE = re.compile(r'GLOBAL (\S+) (?:was not an allowed|whose module)|unrecognized function (.*)'
+                        r'|Can only (?:create new object|build) .* got (.*)')
 
 
 @dataclass
@@ -64,14 +65,24 @@ def _load(path: Path, allow_pickle: bool) -> object:
     try:
         return torch.load(path, map_location='cpu', weights_only=not allow_pickle)
     except Exception as error:  # hostile and damaged files raise anything, from KeyError to OverflowError
-        code = NEEDS_CODE.search(str(error))
+        code = _code_in(str(error))
         if code and not allow_pickle:
-            raise UserError(f'{path} can only be read by running code that it contains ({code[1] or "a call"}), so it '
-                            'was not read.\n  If you trust where it comes from: --allow-pickle (allow_pickle=True), '
+            raise UserError(f'{path} can only be read by running code that it contains ({code}), so it was not read.'
+                            '\n  If you trust where it comes from: --allow-pickle (allow_pickle=True), '
                             'which runs that code.') from error
         reason = (str(error).strip() or 'no reason given').splitlines()[0][:200]
         raise UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
                         'compare its size or checksum with that of the source, and fetch it again') from error
+
+
+def _code_in(reason: str) -> str | None:
+    found = NEEDS_CODE.search(reason)
+    if not found:
+        return None
+    module, _, name = (found[1] or '').rpartition('.')
+    if module in sys.modules and not hasattr(sys.modules[module], name):
+        return None  # a name that was cut off with the file
+    return next(filter(None, found.groups()))
 
 
 def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:

@@ -31,3 +31,12 @@ def _tensor(name: str, shape: tuple[int, ...]) -> Tensor:
     if len(shape) == 1:
         return torch.randn(shape, generator=generator) * 0.05
     return torch.randn(shape, generator=generator) * math.prod(shape[1:])**-0.5
+
+
+def small_weights(keys: dict[str, tuple[int, ...]], aliases: dict[str, str]) -> dict[str, Tensor]:
+    """The weights of a network with an eighth of the channels, but as many classes and positions of a mask."""
+    def shrink(name, shape):
+        positions = name.endswith(('attention.3.weight', 'attention_p.3.weight'))
+        return tuple(size // 8 if size >= 32 and not (positions and axis == 0) else size
+                     for axis, size in enumerate(shape))
+    return weights_by_formula({name: shrink(name, shape) for name, shape in keys.items()}, aliases)

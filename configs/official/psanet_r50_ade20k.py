@@ -1,0 +1,2 @@
+_base_ = 'psanet_r101_ade20k.py'
+model = dict(backbone=dict(depth=50))

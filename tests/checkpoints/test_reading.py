@@ -1,0 +1,131 @@
+"""Files of every kind: weights in any wrapping are found, anything else is told, and nothing in a file is run."""
+
+import argparse
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from mmseg_attn.checkpoints import read_checkpoint
+from mmseg_attn.engine.errors import UserError
+
+WEIGHTS = {
+    'conv.weight': torch.randn(3, 2, 1, 1), 'conv.bias': torch.randn(3), 'bn.num_batches_tracked': torch.tensor(7)}
+
+
+def _prefixed(prefix):
+    return {prefix + key: value for key, value in WEIGHTS.items()}
+
+
+@pytest.mark.parametrize(('content', 'beside'), [
+    (WEIGHTS, []),
+    (_prefixed('module.'), []),
+    (_prefixed('module._orig_mod.'), []),
+    (dict(state_dict=WEIGHTS, optimizer=dict(state={}), epoch=3), ['optimizer', 'epoch']),
+    (dict(net=_prefixed('module.'), iter=3), ['iter']),
+    (dict(model=WEIGHTS, iteration=3), ['iteration']),
+    (dict(state_dict=dict(model=WEIGHTS, scheduler={}), epoch=1), ['epoch', 'scheduler']),
+    (WEIGHTS | dict(epoch=3), ['epoch']),
+], ids=lambda value: '-'.join(list(value)[:3]))
+@pytest.mark.parametrize('zipped', [True, False])
+def test_weights_in_any_wrapping(tmp_path, content, beside, zipped):
+    torch.save(content, tmp_path / 'file.pth', _use_new_zipfile_serialization=zipped)
+    checkpoint = read_checkpoint(tmp_path / 'file.pth')
+    assert checkpoint.beside == beside
+    assert checkpoint.state_dict.keys() == WEIGHTS.keys()
+    assert all(torch.equal(checkpoint.state_dict[key], value) for key, value in WEIGHTS.items())
+
+
+def test_what_mmengine_keeps_beside_the_weights(tmp_path):
+    hub = dict(loss=HistoryBuffer([1.0, 2.0], [1, 1]), iter=np.int64(3))
+    torch.save(dict(meta=dict(cfg='a = 1', epoch=0), state_dict=WEIGHTS, message_hub=hub), tmp_path / 'file.pth')
+    checkpoint = read_checkpoint(tmp_path / 'file.pth')
+    assert checkpoint.meta['cfg'] == 'a = 1'
+    assert checkpoint.beside == ['meta', 'message_hub']
+
+
+class _Command:
+    """What a hostile file holds: a call that is made when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path), )
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_is_not_run(tmp_path, zipped):
+    victim, file = tmp_path / 'victim', tmp_path / 'file.pth'
+    torch.save(dict(state_dict=WEIGHTS, extra=_Command(victim)), file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UserError, match=r'file\.pth can only be read by running code .*mkdir(.|\n)*--allow-pickle'):
+        read_checkpoint(file)
+    assert not victim.exists()
+    assert read_checkpoint(file, allow_pickle=True).state_dict.keys() == WEIGHTS.keys()
+    assert victim.exists()
+
+
+def test_bare_pickles_are_not_run(tmp_path):
+    victim, file = tmp_path / 'victim', tmp_path / 'file.pth'
+    file.write_bytes(pickle.dumps(_Command(victim)))
+    with pytest.raises(UserError, match=r'file\.pth'):
+        read_checkpoint(file)
+    assert not victim.exists()
+
+
+def test_harmless_objects_need_permission_too(tmp_path):
+    file = tmp_path / 'file.pth'
+    torch.save(dict(state_dict=WEIGHTS, args=argparse.Namespace(lr=0.1)), file)
+    with pytest.raises(UserError, match=r'argparse\.Namespace(.|\n)*--allow-pickle'):
+        read_checkpoint(file)
+    assert 'args' in read_checkpoint(file, allow_pickle=True).beside
+
+
+def test_a_whole_module(tmp_path):
+    torch.save(nn.Conv2d(2, 3, 1), tmp_path / 'file.pth')
+    with pytest.raises(UserError, match='--allow-pickle'):
+        read_checkpoint(tmp_path / 'file.pth')
+    assert read_checkpoint(tmp_path / 'file.pth', allow_pickle=True).state_dict.keys() == {'weight', 'bias'}
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('share', [0.02, 0.5, 0.99])
+def test_a_download_that_was_cut_off(tmp_path, zipped, share):
+    file = tmp_path / 'file.pth'
+    torch.save(dict(state_dict={f'conv{i}.weight': torch.randn(50) for i in range(50)}), file,
+               _use_new_zipfile_serialization=zipped)
+    content = file.read_bytes()
+    file.write_bytes(content[:int(share * len(content))])
+    with pytest.raises(UserError, match=r'file\.pth is not a checkpoint of PyTorch, or is damaged'):
+        read_checkpoint(file)
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (b'', 'is empty'), (b'<html>not found</html>', 'not a checkpoint'), (b'\x80\x02.', 'not a checkpoint'),
+    (bytes(range(256)), 'not a checkpoint'), (b'PK\x03\x04' + bytes(100), 'not a checkpoint')])
+def test_what_is_no_checkpoint(tmp_path, content, message):
+    (tmp_path / 'file.pth').write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_checkpoint(tmp_path / 'file.pth')
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (dict(epoch=3), r'holds no weights.*found a dictionary with epoch'), ([1, 2], 'holds no weights.*found a list'),
+    (dict(state_dict={}), 'holds no weights'), (dict(state_dict=dict(a=dict(b=1))), 'holds no weights'),
+    (torch.ones(3), 'holds no weights.*found a Tensor'),
+    (dict(a=torch.tensor([1.0, float('nan')])), 'a holds values that are not finite')])
+def test_without_usable_weights(tmp_path, content, message):
+    torch.save(content, tmp_path / 'file.pth')
+    with pytest.raises(UserError, match=message):
+        read_checkpoint(tmp_path / 'file.pth')
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match='there is no checkpoint'):
+        read_checkpoint(tmp_path / 'nothing.pth')
+    with pytest.raises(UserError, match='is not a file'):
+        read_checkpoint(tmp_path)

@@ -1,0 +1,82 @@
+"""tools/convert_checkpoint.py: from a checkpoint that mmseg's Runner has written to the same mIoU with our head."""
+
+import re
+import shlex
+
+import pytest
+import torch
+
+from tests.checkpoints.weights import small_weights
+from tests.tools.command import CONFIGS, fails, succeeds, tool
+
+CONFIG = CONFIGS / 'danet_r18_shapes.py'
+
+
+@pytest.fixture
+def folder(tmp_path, shapes_root):
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data' / 'context_shapes').symlink_to(shapes_root)
+    return tmp_path
+
+
+def _miou(output):
+    return float(re.search(r'mIoU ([\d.]+) of', output)[1])
+
+
+MMSEG = """_base_ = {base!r}
+model = dict(decode_head=dict(_delete_=True, type='DAHead', in_channels=128, in_index=0, channels=64, pam_channels=8,
+    num_classes=5, norm_cfg=dict(type='BN'), loss_decode=dict(type='CrossEntropyLoss')))
+"""
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_mmsegs_runner(folder):
+    (folder / 'theirs.py').write_text(MMSEG.format(base=str(CONFIG)))
+    few = ['train_dataloader.batch_size=4', 'train_cfg.max_iters=60', 'train_cfg.val_interval=60',
+           'default_hooks.checkpoint.interval=60', 'param_scheduler.0.end=10']
+    succeeds(tool('train.py', 'theirs.py', '--work-dir', 'theirs', '--cfg-options', *few, cwd=folder))
+    theirs = _miou(succeeds(tool('test.py', 'theirs.py', 'theirs/iter_60.pth', cwd=folder)))
+    output = succeeds(tool('convert_checkpoint.py', 'theirs/iter_60.pth', 'ours.pth', '--write-config', 'ours.py',
+                           cwd=folder))
+    assert "danet of mmsegmentation's DAHead" in output
+    assert _miou(succeeds(tool('test.py', 'ours.py', 'ours.pth', cwd=folder))) == theirs
+    more = ['load_from=ours.pth', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    succeeds(tool('train.py', 'ours.py', '--work-dir', 'more', '--cfg-options', *more, cwd=folder))
+
+
+@pytest.fixture
+def official(tmp_path, golden):
+    network = golden('whole_emanet_r101_voc')
+    torch.save(dict(net=small_weights(network['keys'], network['aliases']), iter=1), tmp_path / 'EMANet.pth')
+    return tmp_path
+
+
+def test_the_report(official):
+    output = succeeds(tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', cwd=official, COLUMNS='200'))
+    assert 'Recognised emanet of XiaLiPKU/EMANet' in output
+    assert re.search(r'extractor\.1\.\*\s*│ backbone\.stem\.7\.\*', output)
+    assert re.search(r'iter\s*│ not weights\s*│ 1', output)
+    assert 'Exact under: configs/official/emanet_r101_voc.py' in output
+    options = re.search(r'--cfg-options (.*)', output)[1]
+    assert '"model.backbone.base_channels=8"' in options
+    written = torch.load(official / 'out' / 'emanet.pth', weights_only=True)
+    assert written['meta']['dataset_meta']['classes'][0] == 'background'
+    again = succeeds(tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', '--write-config', 'out/exact.py',
+                          cwd=official))
+    assert 'out/exact.py' in again
+    checked = succeeds(tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', '--config', 'out/exact.py',
+                            cwd=official))
+    assert '--cfg-options' not in checked
+    assert shlex.split(options)
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['EMANet.pth', 'EMANet.pth'], 'EMANet.pth is the file to convert'),
+    (['EMANet.pth', '.'], 'is a folder; name the file to write'),
+    (['nothing.pth', 'out.pth'], 'there is no checkpoint nothing.pth'),
+    (['EMANet.pth', 'out.pth', '--method', 'ccnet'], 'it looks like emanet of XiaLiPKU/EMANet'),
+    (['EMANet.pth', 'out.pth', '--write-config', 'out.yml'], '--write-config writes Python'),
+    (['EMANet.pth', 'out.pth', '--config', CONFIGS / 'emanet_r101_voc.py'], 'the weights do not fit the model')])
+def test_one_readable_error(official, arguments, message):
+    assert message in fails(tool('convert_checkpoint.py', *arguments, cwd=official))
+    assert {path.name for path in official.iterdir()} == {'EMANet.pth'}
