@@ -4,14 +4,10 @@ import torch.distributed as dist
 from torch import nn
 
 from mmseg_attn.attention.apcnet import AdaptiveContext, adaptive_context, pooling_matrix
+from mmseg_attn.checkpoints.sources.mmseg import APC_BLOCK as OFFICIAL
 from tests.helpers import GOLDEN, randomize, rename
 from tests.naive import apcnet as naive
 
-OFFICIAL = {'pooled_redu_conv.conv': 'pooled_conv.conv', 'pooled_redu_conv.bn': 'pooled_conv.norm',
-            'input_redu_conv.conv': 'in_conv.conv', 'input_redu_conv.bn': 'in_conv.norm',
-            'global_info.conv': 'global_conv.conv', 'global_info.bn': 'global_conv.norm', 'gla': 'affinity',
-            'residual_conv.conv': 'residual_conv.conv', 'residual_conv.bn': 'residual_conv.norm',
-            'fusion_conv.conv': 'fusion_conv.conv', 'fusion_conv.bn': 'fusion_conv.norm'}
 POINTS = torch.tensor([[0, 0], [4, 5], [2, 3]])
 
 

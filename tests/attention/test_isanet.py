@@ -3,30 +3,18 @@ import torch
 from torch import nn
 
 from mmseg_attn.attention.isanet import InterlacedSparseSelfAttention, from_groups, to_groups
+from mmseg_attn.checkpoints.sources.openseg import isa_names
 from tests.helpers import assert_matches_golden, randomize
 from tests.naive import isanet as naive
 
 
-def official_names(norm: str, prefix: str = '') -> dict[str, str]:
-    """Official name -> ours for one factor; ``norm`` is what stands after a norm's number ('.0' for 'torchbn')."""
-    names = {'conv_bn.0': 'out_conv.conv', f'conv_bn.1{norm}': 'out_conv.norm'}
-    for theirs, ours in {'long_range_sa': 'long_range', 'short_range_sa': 'short_range'}.items():
-        theirs, ours = f'stages.0.{theirs}', f'stages.0.{ours}'
-        for projection in 'key', 'query':
-            names |= {f'{theirs}.f_{projection}.{2 * i}': f'{ours}.{projection}.{i}.conv' for i in range(2)}
-            names |= {f'{theirs}.f_{projection}.{2 * i + 1}{norm}': f'{ours}.{projection}.{i}.norm' for i in range(2)}
-        names |= {f'{theirs}.f_value': f'{ours}.value', f'{theirs}.W.0': f'{ours}.out_conv.conv',
-                  f'{theirs}.W.1{norm}': f'{ours}.out_conv.norm'}
-    return {prefix + key: value for key, value in names.items()}
-
-
 def test_official_output_and_gradients(golden):
     assert_matches_golden(InterlacedSparseSelfAttention(16, act_layer=nn.ReLU), golden('isa_module'),
-                          official_names('.0'))
+                          isa_names('.0'))
 
 
 def test_official_output_and_gradients_with_leaky_relu(golden):
-    assert_matches_golden(InterlacedSparseSelfAttention(16), golden('isa_module_inplaceabn'), official_names(''))
+    assert_matches_golden(InterlacedSparseSelfAttention(16), golden('isa_module_inplaceabn'), isa_names(''))
 
 
 def _double(channels=4, **kwargs):

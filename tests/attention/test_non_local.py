@@ -3,14 +3,13 @@ import torch
 from mmcv.cnn import NonLocal2d
 
 from mmseg_attn.attention.non_local import MODES, NonLocal, concatenation_attention
+from mmseg_attn.checkpoints.sources.mmseg import NON_LOCAL_BLOCK as MMCV
 from tests.helpers import assert_matches_golden, randomize, rename
 from tests.naive import non_local as naive
 
 PORT = {'g': 'value', 'g.0': 'value', 'W.0': 'out_conv', 'W.1': 'norm', 'theta': 'query', 'phi': 'key',
         'phi.0': 'key', 'concat_project.0': 'concat_project'}
 ORIGINAL = {'theta': 'query', 'phi': 'key', 'g': 'value', 'out': 'out_conv', 'bn': 'norm'}
-MMCV = {'g.conv': 'value', 'g.0.conv': 'value', 'theta.conv': 'query', 'phi.conv': 'key', 'phi.0.conv': 'key',
-        'conv_out.conv': 'out_conv', 'conv_out.bn': 'norm', 'concat_project.conv': 'concat_project'}
 
 
 @pytest.mark.parametrize('name', ['embedded_gaussian', 'embedded_gaussian_subsample', 'gaussian', 'dot_product',

@@ -4,13 +4,11 @@ import pytest
 import torch
 from mmseg.models import APCHead as MMSegAPCHead
 
+from mmseg_attn.checkpoints.sources.mmseg import apcnet_names
 from mmseg_attn.heads import APCHead
-from tests.attention.test_apcnet import OFFICIAL as BLOCK
 from tests.helpers import assert_matches_golden, randomize, rename
 
-OFFICIAL = {'bottleneck': 'bottleneck', 'conv_seg': 'conv_seg',
-            **{f'acm_modules.{i}.{k}': f'attention.{i}.{v}' for i in range(4) for k, v in BLOCK.items()}}
-
+OFFICIAL = apcnet_names(4)
 COMMON = dict(num_classes=5, in_index=0, dropout_ratio=0, norm_cfg=dict(type='BN'))
 
 

@@ -6,16 +6,10 @@ from mmseg.models import CCHead as MMSegCCHead
 from mmseg.models.decode_heads import cc_head
 from torch import nn
 
+from mmseg_attn.checkpoints.sources.ccnet import HEAD as OFFICIAL
+from mmseg_attn.checkpoints.sources.mmseg import CCNET as MMSEG
 from mmseg_attn.heads import CCHead
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
-
-OFFICIAL = {'conva.0': 'in_conv.conv', 'conva.1': 'in_conv.bn', 'cca.gamma': 'attention.gamma',
-            'cca.query_conv': 'attention.query', 'cca.key_conv': 'attention.key', 'cca.value_conv': 'attention.value',
-            'convb.0': 'out_conv.conv', 'convb.1': 'out_conv.bn', 'bottleneck.0': 'cat_conv.conv',
-            'bottleneck.1': 'cat_conv.bn', 'bottleneck.3': 'conv_seg'}
-MMSEG = {'convs.0': 'in_conv', 'cca.gamma': 'attention.gamma', 'cca.query_conv': 'attention.query',
-         'cca.key_conv': 'attention.key', 'cca.value_conv': 'attention.value', 'convs.1': 'out_conv',
-         'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg'}
 
 
 def _official_head(golden, **kwargs):

@@ -6,20 +6,10 @@ from mmengine.structures import PixelData
 from mmseg.models import DAHead as MMSegDAHead
 from mmseg.structures import SegDataSample
 
+from mmseg_attn.checkpoints.sources.danet import HEAD as OFFICIAL
+from mmseg_attn.checkpoints.sources.mmseg import DANET as MMSEG
 from mmseg_attn.heads import DAHead
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
-
-OFFICIAL = {'conv5a.0': 'in_conv.conv', 'conv5a.1': 'in_conv.bn', 'sa.gamma': 'attention.gamma',
-            'sa.query_conv': 'attention.query', 'sa.key_conv': 'attention.key', 'sa.value_conv': 'attention.value',
-            'conv51.0': 'out_conv.conv', 'conv51.1': 'out_conv.bn', 'conv5c.0': 'channel_in_conv.conv',
-            'conv5c.1': 'channel_in_conv.bn', 'sc': 'channel_attention', 'conv52.0': 'channel_out_conv.conv',
-            'conv52.1': 'channel_out_conv.bn', 'conv6.1': 'position_conv_seg', 'conv7.1': 'channel_conv_seg',
-            'conv8.1': 'conv_seg'}
-MMSEG = {'pam_in_conv': 'in_conv', 'pam.gamma.scale': 'attention.gamma', 'pam.query_project': 'attention.query',
-         'pam.key_project': 'attention.key', 'pam.value_project': 'attention.value', 'pam_out_conv': 'out_conv',
-         'cam_in_conv': 'channel_in_conv', 'cam.gamma.scale': 'channel_attention.gamma',
-         'cam_out_conv': 'channel_out_conv', 'pam_conv_seg': 'position_conv_seg', 'cam_conv_seg': 'channel_conv_seg',
-         'conv_seg': 'conv_seg'}
 
 COMMON = dict(num_classes=4, in_index=0, pam_channels=3, norm_cfg=dict(type='BN'))
 

@@ -4,17 +4,10 @@ import pytest
 import torch
 from mmseg.models import EMAHead as MMSegEMAHead
 
+from mmseg_attn.checkpoints.sources.emanet import HEAD as OFFICIAL
+from mmseg_attn.checkpoints.sources.mmseg import EMANET as MMSEG
 from mmseg_attn.heads import EMAHead
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
-
-OFFICIAL = {'fc0.conv': 'in_conv.conv', 'fc0.bn': 'in_conv.bn', 'emau.mu': 'attention.bases',
-            'emau.conv1': 'attention.in_conv', 'emau.conv2.0': 'attention.out_conv',
-            'emau.conv2.1': 'attention.norm', 'fc1.0.conv': 'bottleneck.conv', 'fc1.0.bn': 'bottleneck.bn',
-            'fc2': 'conv_seg'}
-MMSEG = {'ema_in_conv': 'in_conv', 'ema_module.bases': 'attention.bases',
-         'ema_mid_conv.conv': 'attention.in_conv', 'ema_out_conv.conv': 'attention.out_conv',
-         'ema_out_conv.bn': 'attention.norm', 'bottleneck': 'bottleneck', 'conv_cat': 'cat_conv',
-         'conv_seg': 'conv_seg'}
 
 
 def _official_head(golden):

@@ -4,31 +4,18 @@ import pytest
 import torch
 from mmseg.models import ISAHead as MMSegISAHead
 
+from mmseg_attn.checkpoints.sources.mmseg import isanet_names
+from mmseg_attn.checkpoints.sources.openseg import isa_names
 from mmseg_attn.heads import ISAHead
-from tests.attention.test_isanet import official_names
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
 
 OFFICIAL = {'isa_head.0': 'in_conv.conv', 'isa_head.1.0': 'in_conv.bn', 'cls_head': 'conv_seg',
-            **{f'isa_head.2.{k}': f'attention.{v}' for k, v in official_names('.0').items()}}
-
-
-def _mmseg_names():
-    names = {'in_conv': 'in_conv', 'conv_seg': 'conv_seg', 'out_conv.conv': 'attention.out_conv.conv',
-             'out_conv.bn': 'attention.out_conv.norm'}
-    for theirs, ours in {'global_relation': 'long_range', 'local_relation': 'short_range'}.items():
-        ours = f'attention.stages.0.{ours}'
-        for projection in 'key', 'query':
-            for i in range(2):
-                names[f'{theirs}.{projection}_project.{i}.conv'] = f'{ours}.{projection}.{i}.conv'
-                names[f'{theirs}.{projection}_project.{i}.bn'] = f'{ours}.{projection}.{i}.norm'
-        names |= {f'{theirs}.value_project': f'{ours}.value', f'{theirs}.output_project.conv': f'{ours}.out_conv.conv',
-                  f'{theirs}.output_project.bn': f'{ours}.out_conv.norm'}
-    return names
+            **{f'isa_head.2.{k}': f'attention.{v}' for k, v in isa_names('.0').items()}}
 
 
 def _rename_mmseg(tensors):
     """mmseg concatenates the context before the input, the official code and ours after it."""
-    renamed = rename(tensors, _mmseg_names())
+    renamed = rename(tensors, isanet_names())
     weight = renamed['attention.out_conv.conv.weight']
     return renamed | {'attention.out_conv.conv.weight': torch.cat(weight.chunk(2, dim=1)[::-1], dim=1)}
 

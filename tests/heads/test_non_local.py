@@ -4,12 +4,9 @@ import pytest
 import torch
 from mmseg.models import NLHead as MMSegNLHead
 
+from mmseg_attn.checkpoints.sources.mmseg import NON_LOCAL as MMSEG
 from mmseg_attn.heads import NLHead
-from tests.attention.test_non_local import MMCV
 from tests.helpers import GOLDEN, randomize, rename
-
-MMSEG = {'convs.0': 'in_conv', 'convs.1': 'out_conv', 'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg',
-         **{f'nl_block.{k}': f'attention.{v}' for k, v in MMCV.items()}}
 
 COMMON = dict(num_classes=4, in_index=0, dropout_ratio=0, norm_cfg=dict(type='BN'))
 

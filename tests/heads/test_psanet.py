@@ -6,23 +6,13 @@ from mmseg.models import PSAHead as MMSegPSAHead
 from mmseg.models.decode_heads import psa_head
 from torch import nn
 
+from mmseg_attn.checkpoints.sources.mmseg import psanet_names
+from mmseg_attn.checkpoints.sources.semseg import head_names
 from mmseg_attn.heads import PSAHead
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
 from tests.naive import psanet as naive
 
 TYPES = ('collect', 'distribute', 'bi-direction')
-
-
-def _official_names(psa_type):
-    branches = {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
-    names = {'psa.proj.0': 'attention.proj.conv', 'psa.proj.1': 'attention.proj.norm', 'cls.0': 'bottleneck.conv',
-             'cls.1': 'bottleneck.bn', 'cls.4': 'conv_seg'}
-    for suffix, direction in branches.items():
-        ours = f'attention.{direction}'
-        names |= {f'psa.reduce{suffix}.0': f'{ours}.reduce.conv', f'psa.reduce{suffix}.1': f'{ours}.reduce.norm',
-                  f'psa.attention{suffix}.0': f'{ours}.attention.conv',
-                  f'psa.attention{suffix}.1': f'{ours}.attention.norm', f'psa.attention{suffix}.3': f'{ours}.mask'}
-    return names
 
 
 @pytest.mark.parametrize('name', ['bidirection', 'collect', 'distribute', 'bidirection_compact', 'collect_compact',
@@ -36,7 +26,7 @@ def test_official_output_and_gradients(golden, name):
         norm_cfg=dict(type='BN'), mid_channels=config['mid_channels'], mask_size=(config['mask_h'], config['mask_w']),
         psa_type=psa_type, compact=config['compact'], shrink_factor=config['shrink_factor'],
         normalization_factor=config['normalization_factor'], psa_softmax=config['psa_softmax'])
-    assert_matches_golden(head, official, _official_names(psa_type), call=lambda head, x: head([x]))
+    assert_matches_golden(head, official, head_names(psa_type), call=lambda head, x: head([x]))
 
 
 class PSAMask(nn.Module):
@@ -51,18 +41,6 @@ class PSAMask(nn.Module):
         return (out.transpose(1, 2) if self.psa_type == 'collect' else out).unflatten(2, x.shape[-2:])
 
 
-def _mmseg_names(psa_type):
-    branches = {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
-    names = {'proj.conv': 'attention.proj.conv', 'proj.bn': 'attention.proj.norm', 'bottleneck': 'bottleneck',
-             'conv_seg': 'conv_seg'}
-    for suffix, direction in branches.items():
-        ours = f'attention.{direction}'
-        names |= {f'reduce{suffix}.conv': f'{ours}.reduce.conv', f'reduce{suffix}.bn': f'{ours}.reduce.norm',
-                  f'attention{suffix}.0.conv': f'{ours}.attention.conv',
-                  f'attention{suffix}.0.bn': f'{ours}.attention.norm', f'attention{suffix}.1': f'{ours}.mask'}
-    return names
-
-
 @pytest.mark.parametrize(('psa_type', 'size', 'shrink_factor', 'mask_size', 'compact'), [
     ('collect', (7, 9), 2, (7, 9), False), ('distribute', (8, 6), 2, (4, 4), False),
     ('bi-direction', (7, 6), 2, (3, 5), False), ('collect', (3, 4), 1, (5, 7), False),
@@ -73,7 +51,7 @@ def test_mmseg_with_copied_weights(monkeypatch, psa_type, size, shrink_factor, m
                      in_index=0, num_classes=4, dropout_ratio=0, norm_cfg=dict(type='BN'))
     theirs = randomize(MMSegPSAHead(in_channels=6, channels=3, **arguments))
     ours = PSAHead(6, 3, mmseg_compatible=True, **arguments)
-    names = _mmseg_names(psa_type)
+    names = psanet_names(psa_type)
     ours.load_state_dict(rename(theirs.state_dict(), names))
     x = [torch.randn(2, 6, *size)]
     torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), **GOLDEN)
