@@ -23,6 +23,7 @@ with readable_errors():
     from mmseg_attn.checkpoints import Conversion, convert_checkpoint
     from mmseg_attn.checkpoints.config_text import literals_of
     from mmseg_attn.checkpoints.model import configs_folder
+    from mmseg_attn.checkpoints.options import as_options
     from mmseg_attn.engine.config import load_config
     from mmseg_attn.registry import DATASETS
 
@@ -80,18 +81,6 @@ def _different_prefix(theirs: str, ours: str) -> tuple[str, str]:
         theirs_parts.pop()
         ours_parts.pop()
     return '.'.join([*theirs_parts, '*']), '.'.join([*ours_parts, '*'])
-
-
-def as_options(overrides: dict[str, object]) -> str:
-    """The overrides as they are typed in a shell."""
-    return ' '.join(f'"{key}={_typed(value)}"' for key, value in sorted(overrides.items()))
-
-
-def _typed(value: object) -> str:
-    if isinstance(value, list | tuple):
-        left, right = '[]' if isinstance(value, list) else '()'
-        return left + ','.join(_typed(v) for v in value) + right
-    return str(value)
 
 
 def exact_config(conversion: Conversion) -> Config:

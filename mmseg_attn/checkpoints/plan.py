@@ -1,8 +1,8 @@
 """What a source of checkpoints has to say about a file of its own."""
 
+import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import filter
 
 from torch import Tensor
 
@@ -70,7 +70,7 @@ class Source:
     plan: Callable[[Given], Plan]
 
     def recognises(self, state: State) -> bool:
-        return all(filter(state, mark) for mark in self.marks)
+        return all(fnmatch.filter(state, mark) for mark in self.marks)
 
 
 def count(state: State, template: str) -> int:
