@@ -22,8 +22,9 @@ with readable_errors():
 
     from mmseg_attn.checkpoints import Conversion, convert_checkpoint
     from mmseg_attn.checkpoints.config_text import literals_of
-    from mmseg_attn.checkpoints.model import configs_folder
+    from mmseg_attn.checkpoints.model import configs_folder, load_model
     from mmseg_attn.checkpoints.options import as_options
+    from mmseg_attn.checkpoints.trust import check_types, without_loading
     from mmseg_attn.engine.config import load_config
     from mmseg_attn.registry import DATASETS
 
@@ -46,7 +47,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle', action='store_true',
         help='read files that can only be read by running code they contain: from sources you trust')
-    return parser.parse_args()
+    try:
+        return parser.parse_args()
+    except ValueError as error:  # of mmengine's DictAction
+        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -54,8 +58,17 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise UserError(f'{args.out} is a folder; name the file to write')
     if args.out.exists() and args.checkpoint.exists() and args.out.samefile(args.checkpoint):
         raise UserError(f'{args.out} is the file to convert; name another one to write')
-    if args.write_config and args.write_config.suffix != '.py':
+    if args.write_config and (args.write_config.suffix != '.py' or args.write_config.is_dir()):
         raise UserError(f'--write-config writes Python, got {args.write_config}')
+    if args.write_config and args.write_config.resolve() == args.out.resolve():
+        raise UserError(f'--write-config and the checkpoint cannot both be {args.out}')
+
+
+def read_config(path: str) -> Config:
+    cfg = load_config(path)
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError(f'{path} has no model')
+    return cfg
 
 
 def report(conversion: Conversion, console: Console) -> None:
@@ -85,50 +98,69 @@ def _different_prefix(theirs: str, ours: str) -> tuple[str, str]:
 
 def exact_config(conversion: Conversion) -> Config:
     """The config that the checkpoint holds, or the nearest of ours, with the model under which the result is exact."""
-    text = conversion.source_config
-    cfg = Config(literals_of(text)) if text else Config.fromfile(configs_folder() / conversion.config)
+    if conversion.source_config is None:
+        cfg = Config.fromfile(configs_folder() / conversion.config)
+    else:
+        check_types(conversion.source_config, 'the config in the file')
+        cfg = Config(without_loading(conversion.source_config))
     cfg.model = conversion.model
+    if literals_of(cfg.pretty_text).keys() != cfg.keys():
+        raise UserError('the config in the file cannot be written as a config: some of its values are no literals')
     return cfg
 
 
 def dataset_meta(cfg: Config, num_classes: int) -> dict | None:
     """Names and colours of the classes, if the data set of the config has as many as the weights."""
     init_default_scope('mmseg')
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset', {})
     meta = getattr(DATASETS.get(dataset['type']), 'METAINFO', {}) if 'type' in dataset else {}
     return dict(meta) if len(meta.get('classes', ())) == num_classes else None
 
 
+def write(conversion: Conversion, args: argparse.Namespace, exact: Config | None, meta: dict | None) -> None:
+    try:
+        if args.write_config:
+            args.write_config.parent.mkdir(parents=True, exist_ok=True)
+        conversion.save(args.out, meta)
+        if args.write_config:
+            exact.dump(str(args.write_config))
+    except OSError as error:
+        raise UserError(f'cannot write {error.filename or args.out}: {error.strerror or error}') from error
+
+
 def main() -> None:
     args = parse_args()
-    console = Console()
+    console = Console(markup=False, highlight=False)
     check_arguments(args)
-    cfg = load_config(args.config) if args.config else None
+    cfg = read_config(args.config) if args.config else None
     with console.status(f'reading {args.checkpoint}'):
         conversion = convert_checkpoint(
             args.checkpoint, args.method, args.source, settings=args.cfg_options, inplace_abn=args.inplace_abn,
             allow_pickle=args.allow_pickle)
-    name, overrides = f'configs/{conversion.config}', conversion.overrides
+    if args.write_config and conversion.model is None:
+        raise UserError(f'--write-config needs a whole model; {args.checkpoint} has the weights of a part')
+    name, overrides, base, exact, meta = f'configs/{conversion.config}', conversion.overrides, {}, None, None
     if cfg is not None:
-        name, overrides = args.config, conversion.check(cfg.model.to_dict(), args.config)
-    report(conversion, console)
-    meta = None
+        name, overrides, base = args.config, conversion.check(cfg.model.to_dict(), args.config), cfg.model.to_dict()
+    elif conversion.model is not None:
+        base = load_model(conversion.config)
     if conversion.model is not None:
-        exact = exact_config(conversion)
-        meta = dataset_meta(cfg or exact, conversion.model['decode_head']['num_classes'])
         if args.write_config:
-            args.write_config.parent.mkdir(parents=True, exist_ok=True)
-            exact.dump(str(args.write_config))
-    conversion.save(args.out, meta)
+            exact = exact_config(conversion)
+        if conversion.dataset_meta is None:
+            cfg = cfg or Config.fromfile(configs_folder() / conversion.config)
+            meta = dataset_meta(cfg, conversion.model['decode_head']['num_classes'])
+    report(conversion, console)
+    write(conversion, args, exact, meta)
     size = args.out.stat().st_size / 2**20
     console.print(f'\nWrote {args.out}: {len(conversion.state_dict)} tensors, {size:.1f} MiB.')
     if conversion.model is None:
         return
-    print(f'Exact under: {name}')
-    if overrides:
-        print(f'  with: --cfg-options {as_options(overrides)}')
     if args.write_config:
-        print(f'  or under: {args.write_config}')
+        print(f'Exact under: {args.write_config}')
+    print(f'{"or under" if args.write_config else "Exact under"}: {name}')
+    if overrides:
+        print(f'  with: --cfg-options {as_options(overrides, base)}')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Reads the config that a checkpoint holds as text, without running it."""
 
 import ast
+import re
 
 
 def literals_of(text: str) -> dict[str, object]:
@@ -27,9 +28,17 @@ def _value(node: ast.expr) -> object:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
         return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
     if isinstance(node, ast.Dict):
-        return {_value(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
+        return {_key(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
     if isinstance(node, ast.List):
         return [_value(item) for item in node.elts]
     if isinstance(node, ast.Tuple):
         return tuple(_value(item) for item in node.elts)
     return ast.literal_eval(node)
+
+
+def _key(node: ast.expr) -> object:
+    # mmengine writes keys into a config as they are: quotes in one would begin code.
+    key = _value(node)
+    if isinstance(key, str) and not re.fullmatch(r'[\w. /:-]*', key):
+        raise ValueError(f'a key with signs that no config has: {key!r}')
+    return key

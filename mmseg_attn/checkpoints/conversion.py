@@ -32,7 +32,8 @@ class Conversion:
         overrides: what must be set in it to make the result exact, as 'model.decode_head.num_classes' -> value.
         model: the whole model under which the result is exact.
         notes: what the weights do not tell.
-        source_config: the text of the config that the file holds.
+        source_config: the config that the file holds.
+        dataset_meta: the names of the classes and their colours that the file holds, which inference draws with.
     """
 
     source: Source
@@ -43,7 +44,8 @@ class Conversion:
     overrides: dict[str, object]
     model: dict | None
     notes: list[str]
-    source_config: str | None
+    source_config: dict | None
+    dataset_meta: dict | None
 
     def check(self, model: dict, name: str) -> dict[str, object]:
         """Whether the weights fit another model, and what must be set in it to make the result exact.
@@ -72,8 +74,8 @@ class Conversion:
         meta = dict(source=self.source.names[0], description=self.source.description, method=self.source.method,
                     config=self.config, overrides={k: repr(v) for k, v in self.overrides.items()},
                     mmseg_attn_version=mmseg_attn.__version__)
-        if dataset_meta:
-            meta['dataset_meta'] = dataset_meta
+        if dataset_meta or self.dataset_meta:
+            meta['dataset_meta'] = dataset_meta or self.dataset_meta
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
         os.close(handle)
@@ -107,24 +109,32 @@ def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None =
         checkpoint = read_checkpoint(checkpoint, allow_pickle)
     found = _find_source(checkpoint, method, source)
     settings = {key.removeprefix('model.'): value for key, value in (settings or {}).items()}
-    plan = found.plan(Given(checkpoint.state_dict, checkpoint.meta, settings))
-    state = checkpoint.state_dict
-    if plan.inplace_abn if inplace_abn is None else inplace_abn:
-        state = _without_inplace_abn(state)
-    state, mapped, dropped = _rename(state, plan, checkpoint)
-    state = plan.finish(_fold_biases(state, plan.folded))
+    what = f'{checkpoint.path}, read as {found.description}'
+    try:
+        plan = found.plan(Given(checkpoint.state_dict, checkpoint.meta, settings))
+        state = checkpoint.state_dict
+        if plan.inplace_abn if inplace_abn is None else inplace_abn:
+            state = _without_inplace_abn(state)
+        state, mapped, dropped = _rename(state, plan, checkpoint)
+        state = plan.finish(_fold_biases(state, plan.folded))
+        sizes = {} if plan.config is None or plan.model else read_sizes(state)
+    except (IndexError, KeyError, AttributeError, RuntimeError) as error:
+        raise UserError(f'{what}: weights are missing or have another number of dimensions ({error})') from error
     dropped += [(name, 'not weights') for name in checkpoint.beside]
     config, overrides, model = plan.config, {}, plan.model
     if config is not None:
         base = load_model(config)
-        model = set_all(model or set_all(base, read_sizes(state) | plan.settings), settings)
-        check_fit(model, state, f'{checkpoint.path}, read as {found.description}')
+        model = set_all(model or set_all(base, sizes | plan.settings), settings)
+        check_fit(model, state, what)
         overrides = differences(base, model)
-    return Conversion(found, {k: v.contiguous() for k, v in state.items()}, mapped, dropped, config, overrides, model,
-                      list(plan.notes), plan.source_config)
+    # A copy of its own for each: a view would be saved with all of what it is a view of.
+    state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+    return Conversion(found, state, mapped, dropped, config, overrides, model, list(plan.notes), plan.source_config,
+                      _dataset_meta(checkpoint.meta))
 
 
 def _find_source(checkpoint: Checkpoint, method: str | None, source: str | None) -> Source:
+    method, source = (name and name.lower() for name in (method, source))
     wanted = [s for s in SOURCES if method in (None, s.method) and (source is None or source in s.names)]
     if not wanted:
         known = sorted({(s.method, name) for s in SOURCES for name in s.names})
@@ -162,6 +172,13 @@ def _rename(state: State, plan: Plan, checkpoint: Checkpoint) -> tuple[State, li
         raise UserError(f'{checkpoint.path} has {len(unknown)} keys that are not known: {", ".join(unknown[:5])}'
                         f'{" ..." if len(unknown) > 5 else ""}; is it a modified network?')
     return renamed, mapped, dropped
+
+
+def _dataset_meta(meta: dict) -> dict | None:
+    theirs = meta.get('dataset_meta')
+    if not isinstance(theirs, dict) or not isinstance(theirs.get('classes'), list | tuple):
+        return None
+    return dict(classes=tuple(map(str, theirs['classes'])), palette=theirs.get('palette'))
 
 
 def _without_inplace_abn(state: State) -> State:

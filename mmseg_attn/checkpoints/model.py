@@ -17,9 +17,10 @@ from .plan import State, count
 DEPTHS = {(3, 4, 6, 3): {True: 50, False: 34}, (2, 2, 2, 2): {False: 18}, (3, 4, 23, 3): {True: 101},
           (3, 8, 36, 3): {True: 152}}
 # Settings that change nothing in what the network computes in evaluation.
-INDIFFERENT = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_cfg', 'norm_eval',
-               'frozen_stages', 'with_cp', 'crop_size', 'ignore_index'}
-PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
+INDIFFERENT = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_eval', 'frozen_stages',
+               'with_cp', 'ignore_index'}
+INDIFFERENT_OF_NORMS = {'requires_grad', 'momentum'}
+PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head', 'test_cfg')
 
 
 def configs_folder() -> Path:
@@ -46,6 +47,8 @@ def read_sizes(state: State) -> dict[str, object]:
         raise UserError(f'the backbone is no ResNet known here: it has {blocks} blocks in its four stages')
     first, last = state['backbone.layer1.0.conv1.weight'], f'backbone.layer4.{blocks[3] - 1}.conv'
     widths = [state[f'{last}{i}.weight'].shape[0] for i in (1, 2, 3) if f'{last}{i}.weight' in state]
+    if any(key.startswith('auxiliary_head.0.') for key in state):
+        raise UserError('there are several auxiliary heads, and no config that tells of them')
     sizes = {'backbone.depth': depth, 'backbone.base_channels': first.shape[0], 'decode_head.in_channels': widths[-1],
              'backbone.stem_channels': first.shape[1]}
     for head in 'decode_head', 'auxiliary_head':
@@ -65,6 +68,8 @@ def read_sizes(state: State) -> dict[str, object]:
 def set_all(model: dict, settings: dict[str, object]) -> dict:
     """A copy of ``model`` with 'part.name' -> value set, an auxiliary head added where there is none."""
     model = deepcopy(model)
+    if settings.get('auxiliary_head', model) is None:
+        settings = {path: value for path, value in settings.items() if not path.startswith('auxiliary_head.')}
     for path, value in sorted(settings.items()):
         *parents, name = path.split('.')
         target = model
@@ -112,7 +117,8 @@ def _default(part: dict, name: str) -> object:
 
 def _plain(value: object) -> object:
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        value = {k: _plain(v) for k, v in value.items() if k not in INDIFFERENT_OF_NORMS}
+        return dict(value, type='BN') if value.get('type') == 'SyncBN' else value
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 

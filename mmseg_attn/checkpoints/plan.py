@@ -36,7 +36,7 @@ class Plan:
         finish: the last change, on our names.
         notes: what the user should know that the weights do not tell.
         model: the whole model where the file itself describes it; ``config`` is then only the nearest one.
-        source_config: the text of the config in the file.
+        source_config: the config in the file, if it can be used with our configs' tools.
     """
 
     config: str | None
@@ -48,7 +48,7 @@ class Plan:
     finish: Callable[[State], State] = lambda state: state
     notes: tuple[str, ...] = ()
     model: dict | None = None
-    source_config: str | None = None
+    source_config: dict | None = None
 
 
 @dataclass(frozen=True)

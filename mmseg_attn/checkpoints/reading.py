@@ -52,12 +52,27 @@ def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
     content = _load(path, allow_pickle)
     weights, beside = _unwrap(content, path)
     meta = content.get('meta') if isinstance(content, dict) else None
-    weights = {name: value.detach() for name, value in _strip_prefixes(weights).items()}
-    for name, value in weights.items():
-        if value.is_floating_point() and not value.isfinite().all():
-            raise UserError(f'{path}: {name} holds values that are not finite: the training had diverged, or the file '
-                            'is damaged')
-    return Checkpoint(path, weights, meta if isinstance(meta, dict) else {}, beside)
+    weights = {name: _checked(value, name, path) for name, value in _strip_prefixes(weights).items()}
+    return Checkpoint(path, weights, meta if isinstance(meta, dict) else {}, [ascii(name)[1:-1] for name in beside])
+
+
+def _checked(value: Tensor, name: str, path: Path) -> Tensor:
+    """The values of a weight in float32, or of a counter as they are."""
+    if not name.isprintable():
+        raise UserError(f'{path} has a weight of the name {name!r}: the file is damaged')
+    if value.layout != torch.strided or value.is_quantized or value.device.type != 'cpu':
+        raise UserError(f'{path}: {name} is a sparse, quantised or meta tensor, not one of weights')
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise UserError(f'{path}: {name} claims {value.numel()} values and holds fewer: the file is damaged')
+    if name.endswith('num_batches_tracked'):
+        return value.detach()
+    if not value.is_floating_point():
+        raise UserError(f'{path}: {name} holds {value.dtype}, not floating-point numbers')
+    value = value.detach().float()
+    if not value.isfinite().all():
+        raise UserError(f'{path}: {name} holds values that are not finite: the training had diverged, or the file '
+                        'is damaged')
+    return value
 
 
 def _load(path: Path, allow_pickle: bool) -> object:
@@ -70,7 +85,11 @@ def _load(path: Path, allow_pickle: bool) -> object:
             raise UserError(f'{path} can only be read by running code that it contains ({code}), so it was not read.'
                             '\n  If you trust where it comes from: --allow-pickle (allow_pickle=True), '
                             'which runs that code.') from error
-        reason = (str(error).strip() or 'no reason given').splitlines()[0][:200]
+        if path.suffix == '.safetensors' or 'TorchScript' in str(error):
+            raise UserError(f'{path} is a file of safetensors or TorchScript; save its weights with '
+                            'torch.save(state_dict, FILE) first') from error
+        reason = next((line for line in str(error).splitlines() if line.strip() and 'weights_only' not in line),
+                      'no reason given')[:200]
         raise UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
                         'compare its size or checksum with that of the source, and fetch it again') from error
 

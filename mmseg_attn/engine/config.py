@@ -30,8 +30,8 @@ def load_config(path: str, options: dict | None = None, work_dir: str | None = N
         raise UserError(f'there is no config file {path}{_suggest(path)}')
     try:
         cfg = Config.fromfile(path)
-    except FileNotFoundError as error:
-        raise UserError(f'{path}: {error}') from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UserError(f'{path} cannot be read as a config: {error}') from error
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError, AssertionError) as error:

@@ -133,6 +133,32 @@ def test_what_is_written(small, tmp_path):
     build(conversion).load_state_dict(written['state_dict'])
 
 
+def test_a_view_is_written_without_what_it_is_a_view_of(small, tmp_path):
+    checkpoint = small('emanet_r101_voc')
+    checkpoint.state_dict['fc2.bias'] = torch.zeros(10**7)[:21]
+    convert_checkpoint(checkpoint).save(tmp_path / 'out.pth')
+    assert (tmp_path / 'out.pth').stat().st_size < 10 * 2**20
+
+
+def test_a_mask_of_another_crop(small):
+    checkpoint = small('psanet_r50_voc')
+    for name in 'psa.attention.3.weight', 'psa.attention_p.3.weight':
+        checkpoint.state_dict[name] = torch.randn(65 * 65, *checkpoint.state_dict[name].shape[1:])
+    conversion = convert_checkpoint(checkpoint)
+    assert conversion.overrides['model.decode_head.mask_size'] == (65, 65)
+    assert conversion.overrides['model.decode_head.crop_size'] is None
+
+
+def test_several_sizes_of_an_object_context(small):
+    checkpoint = small('ocnet_base_r101_cityscapes')
+    state = checkpoint.state_dict
+    state |= {key.replace('.stages.0.', '.stages.1.'): value for key, value in state.items() if '.stages.0.' in key}
+    with pytest.raises(UserError, match=r'contexts of 2 sizes: give them as .*context_cfg\.sizes'):
+        convert_checkpoint(checkpoint)
+    conversion = convert_checkpoint(checkpoint, settings={'model.decode_head.context_cfg.sizes': (1, 2)})
+    assert conversion.overrides['model.decode_head.context_cfg'] == dict(sizes=(1, 2))
+
+
 def test_nothing_half_written(small, tmp_path, monkeypatch):
     conversion = convert_checkpoint(small('emanet_r101_voc'))
     out = tmp_path / 'out.pth'

@@ -140,3 +140,72 @@ def test_a_head_without_a_counterpart():
     meta = dict(cfg=Config(dict(model=model)).pretty_text)
     with pytest.raises(UserError, match=r'decode_head\.kernel_size=1 has no counterpart'):
         convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
+
+
+@pytest.mark.parametrize(('name', 'value'), [
+    ('type', 'subprocess.getoutput'), ('type', 'this.nothing'), ('constructor', 'os.system'), ('type', 'mmseg.os')])
+def test_types_in_a_strangers_config_are_not_imported(name, value):
+    model, theirs = _theirs('APCHead')
+    model['data_preprocessor'] = {'type': 'SegDataPreProcessor', name: value}
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    with pytest.raises(UserError, match=f'has the {name} .*{value}.*, which neither OpenMMLab nor this package registers'):
+        convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
+
+
+def test_what_would_load_another_file_is_left_out():
+    model, theirs = _theirs('APCHead')
+    model['pretrained'] = 'http://127.0.0.1/backbone.pth'
+    model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint='http://127.0.0.1/backbone.pth')
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    assert '127.0.0.1' not in str(convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta)).model)
+
+
+def test_a_config_of_mmseg_0(tmp_path):
+    model, theirs = _theirs('APCHead')
+    del model['data_preprocessor']
+    norm = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=False)
+    text = Config(dict(model=model, img_norm_cfg=norm, data=dict(test=dict(type='CityscapesDataset')))).pretty_text
+    conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict(), dict(config=text)))
+    preprocessor = conversion.model['data_preprocessor']
+    assert (preprocessor['mean'], preprocessor['std'], preprocessor['bgr_to_rgb']) == (norm['mean'], norm['std'], False)
+    assert conversion.source_config is None
+    assert any('mmseg 0.x' in note for note in conversion.notes)
+    _assert_same(theirs, conversion)
+
+
+@pytest.mark.parametrize('text', ['model = 3', 'model = [1]', 'model = dict(a=b)'])
+def test_a_config_that_is_none(text):
+    _, theirs = _theirs('APCHead')
+    conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict(), dict(cfg=text)))
+    assert any('cannot be read without running it' in note for note in conversion.notes)
+    _assert_same(theirs, conversion)
+
+
+@pytest.mark.parametrize('type_', ['DAHead', 'CCHead'])
+def test_without_an_auxiliary_head(type_):
+    _, theirs = _theirs(type_, **DEFAULTS[type_])
+    state = {k: v for k, v in theirs.state_dict().items() if not k.startswith('auxiliary_head')}
+    conversion = convert_checkpoint(Checkpoint('file', state))
+    assert conversion.model['auxiliary_head'] is None
+    assert conversion.overrides.get('model.auxiliary_head', None) is None
+
+
+@pytest.mark.parametrize('psa_type', ['collect', 'distribute', 'bi-direction'])
+def test_a_compact_mask(psa_type):
+    arguments = dict(mask_size=(7, 9), psa_type=psa_type, compact=True)
+    model, theirs = _theirs('PSAHead', **arguments)
+    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    given = {f'decode_head.{k}': v for k, v in arguments.items()}
+    for checkpoint, settings in ((Checkpoint('file', theirs.state_dict(), meta), {}),
+                                 (Checkpoint('file', theirs.state_dict()), given)):
+        _assert_same(theirs, convert_checkpoint(checkpoint, settings=settings))
+
+
+@pytest.mark.parametrize('shape', [(), (3,), (2, 3)])
+def test_weights_of_another_rank(shape):
+    for type_ in DEFAULTS:
+        _, theirs = _theirs(type_, **DEFAULTS[type_])
+        state = theirs.state_dict()
+        for key in [k for k in state if k.startswith('decode_head') and state[k].ndim == 4]:
+            with pytest.raises(UserError):
+                convert_checkpoint(Checkpoint('file', state | {key: torch.ones(shape)}))

@@ -14,10 +14,11 @@ def test_options_from_the_shell_make_the_model():
     wanted = load_model('official/danet_r101_cityscapes.py')
     wanted['auxiliary_head'] = dict(cfg.model.auxiliary_head, act_cfg=dict(type='ReLU'), num_classes=7)
     wanted['decode_head'] = dict(cfg.model.decode_head, act_cfg=None, type='mmseg_attn.DAHead', pam_channels=6)
-    overrides = differences(cfg.model.to_dict(), wanted)
+    before = cfg.model.to_dict()
+    overrides = differences(before, wanted)
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
-    cfg.merge_from_dict(parser.parse_args(['--cfg-options', *shlex.split(as_options(overrides))]).cfg_options)
+    cfg.merge_from_dict(parser.parse_args(['--cfg-options', *shlex.split(as_options(overrides, before))]).cfg_options)
     assert differences(cfg.model.to_dict(), wanted) == {}
     assert cfg.model.auxiliary_head.act_cfg == dict(type='ReLU')
     assert cfg.model.backbone.multi_grid == (4, 8, 16)

@@ -117,11 +117,21 @@ def test_what_is_no_checkpoint(tmp_path, content, message):
     (dict(epoch=3), r'holds no weights.*found a dictionary with epoch'), ([1, 2], 'holds no weights.*found a list'),
     (dict(state_dict={}), 'holds no weights'), (dict(state_dict=dict(a=dict(b=1))), 'holds no weights'),
     (torch.ones(3), 'holds no weights.*found a Tensor'),
-    (dict(a=torch.tensor([1.0, float('nan')])), 'a holds values that are not finite')])
+    (dict(a=torch.tensor([1.0, float('nan')])), 'a holds values that are not finite'),
+    (dict(a=torch.ones(3, 3).to_sparse()), 'a is a sparse'), (dict(a=torch.ones(3, device='meta')), 'a is a sparse'),
+    (dict(a=torch.zeros(1).expand(10**13)), 'a claims 10000000000000 values and holds fewer'),
+    (dict(a=torch.ones(3, dtype=torch.int64)), r'a holds torch\.int64, not floating-point numbers'),
+    ({'a\x1b[0m': torch.ones(3)}, 'the file is damaged')])
 def test_without_usable_weights(tmp_path, content, message):
     torch.save(content, tmp_path / 'file.pth')
     with pytest.raises(UserError, match=message):
         read_checkpoint(tmp_path / 'file.pth')
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32(tmp_path, dtype):
+    torch.save(dict(a=torch.tensor([0.5, 2.0], dtype=dtype)), tmp_path / 'file.pth')
+    assert torch.equal(read_checkpoint(tmp_path / 'file.pth').state_dict['a'], torch.tensor([0.5, 2.0]))
 
 
 def test_no_file(tmp_path):

@@ -8,7 +8,9 @@ import torch
 from mmseg_attn.engine.errors import UserError
 
 from ..config_text import literals_of
+from ..model import load_model
 from ..plan import Given, Plan, Source, State, count, square_side
+from ..trust import check_types, without_loading
 
 # Everything but the decode head keeps its name.
 KEPT = {name: name for name in ('backbone', 'neck', 'auxiliary_head')}
@@ -69,7 +71,8 @@ def isanet_names() -> dict[str, str]:
 
 
 def _psanet_settings(head: State, given: dict) -> dict:
-    settings = {'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect')}
+    settings = {'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect'),
+                'crop_size': None}
     if 'mask_size' not in given:
         settings['mask_size'] = square_side(head['attention.1.weight'], 'decode_head.attention.1.weight')
     return settings
@@ -87,7 +90,10 @@ def _danet_settings(head: State, _: dict) -> dict:
     return {'pam_channels': head['pam.query_project.weight'].shape[0]}
 
 
-def _apcnet_settings(head: State, _: dict) -> dict:
+def _apcnet_settings(head: State, given: dict) -> dict:
+    number = count(head, 'acm_modules.{}.gla.weight')
+    if number != 4 and 'pool_scales' not in given:
+        raise UserError(f'there are {number} scales: give them as --cfg-options "model.decode_head.pool_scales=(1,2)"')
     return {'fusion': 'acm_modules.0.fusion_conv.conv.weight' in head}
 
 
@@ -148,6 +154,8 @@ class _Head:
     finish: Callable[[State], State] = lambda state: state
 
 
+# mmseg's PSAHead exchanges the two where it is compact and has only one.
+EXCHANGED = dict(collect='distribute', distribute='collect')
 # What mmseg's CCHead and NLHead inherit, and the only values that have a counterpart here.
 OF_FCN_HEAD = dict(kernel_size=3, dilation=1, num_convs=2)
 RELU = dict(act_cfg=dict(type='ReLU'))
@@ -180,26 +188,44 @@ def _plan(method: str, given: Given) -> Plan:
     head = HEADS[method]
     weights = {k.removeprefix('decode_head.'): v for k, v in given.state.items() if k.startswith('decode_head.')}
     by_user = {k.removeprefix('decode_head.'): v for k, v in given.settings.items() if k.startswith('decode_head.')}
+    data = 'voc' if given.state['decode_head.conv_seg.weight'].shape[0] == 21 else 'cityscapes'
+    nearest = f'{method}_r50_{data}.py'
     text = given.meta.get('cfg') or given.meta.get('config')
     config = literals_of(text) if isinstance(text, str) else {}
     model = config.get('model')
-    if model:
-        model = dict(model, decode_head=_our_head(head, model.get('decode_head')))
+    if isinstance(model, dict):
+        check_types(model, 'the config in the file')
+        model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
+        model.setdefault('data_preprocessor', _preprocessor(config) or load_model(nearest)['data_preprocessor'])
         known = model['decode_head'] | by_user
         model['decode_head'] |= {k: v for k, v in head.settings(weights, known).items() if k not in known}
         settings = model['decode_head']
     else:
+        model = None
         settings = head.defaults | head.ours | head.settings(weights, by_user) | by_user
+    if method == 'psanet' and settings.get('compact'):
+        settings['psa_type'] = EXCHANGED.get(settings['psa_type'], settings['psa_type'])
     names = KEPT | {f'decode_head.{k}': f'decode_head.{v}' for k, v in head.names(weights, settings).items()}
-    data = 'voc' if given.state['decode_head.conv_seg.weight'].shape[0] == 21 else 'cityscapes'
-    notes = () if model else (
-        f'The file does not hold its config, and the weights do not tell {head.unknown + ", " if head.unknown else ""}'
-        "align_corners, nor the backbone's dilations: mmseg's defaults are taken.",)
-    return Plan(
-        f'{method}_r50_{data}.py', names,
-        settings={f'decode_head.{k}': v for k, v in settings.items()} | (_backbone_settings(given.state))
-        if not model else {},
-        finish=head.finish, notes=notes, model=model, source_config=text if model else None)
+    finish = head.finish
+    if model:
+        usable = dict(config, model=model) if 'test_dataloader' in config else None
+        notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
+        return Plan(nearest, names, finish=finish, notes=notes, model=model, source_config=usable)
+    absent = 'The config in the file cannot be read without running it' if text else 'The file does not hold its config'
+    unknown = f'{head.unknown}, ' if head.unknown else ''
+    notes = (f"{absent}, and the weights do not tell {unknown}align_corners, the mean and deviation of the images, the "
+             "backbone's dilations, nor whether images are tested whole: mmseg's defaults are taken.",)
+    settings = {f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state)
+    return Plan(nearest, names, settings=settings, finish=finish, notes=notes)
+
+
+def _preprocessor(config: dict) -> dict | None:
+    """That of mmseg 1.x for a config of mmseg 0.x."""
+    norm = config.get('img_norm_cfg')
+    if not isinstance(norm, dict):
+        return None
+    return dict(type='SegDataPreProcessor', mean=norm['mean'], std=norm['std'], bgr_to_rgb=norm.get('to_rgb', True),
+                pad_val=0, seg_pad_val=255)
 
 
 def _our_head(head: _Head, theirs: object) -> dict:
@@ -213,11 +239,11 @@ def _our_head(head: _Head, theirs: object) -> dict:
     return head.defaults | arguments | head.ours | dict(type=f'mmseg_attn.{head.type}')
 
 
-def _backbone_settings(state: State) -> dict:
+def _other_settings(state: State) -> dict:
     deep = 'backbone.stem.0.weight' in state
     return {'backbone.type': 'ResNetV1c' if deep else 'ResNet', 'backbone.contract_dilation': True,
             'backbone.multi_grid': None, 'decode_head.align_corners': False, 'auxiliary_head.align_corners': False,
-            'auxiliary_head.act_cfg': dict(type='ReLU')}
+            'auxiliary_head.act_cfg': dict(type='ReLU'), 'test_cfg': dict(mode='whole')}
 
 
 def _source(method: str, head: _Head) -> Source:

@@ -22,10 +22,21 @@ def conv_norm(theirs: str, ours: str, norm: str = '', name: str = 'norm') -> dic
     return {f'{theirs}.0': f'{ours}.conv', f'{theirs}.1{norm}': f'{ours}.{name}'}
 
 
-def base_names(in_conv: str, module: str, norm: str, shared_query: bool) -> dict[str, str]:
-    return (conv_norm(in_conv, 'in_conv', norm, 'bn') | {'cls': 'conv_seg'}
-            | conv_norm(f'{module}.conv_bn_dropout', 'attention.out_conv', norm)
-            | attention(f'{module}.stages.0', 'attention.stages.0', norm, shared_query))
+def base_names(in_conv: str, module: str, norm: str, shared_query: bool, num_sizes: int = 1) -> dict[str, str]:
+    names = (conv_norm(in_conv, 'in_conv', norm, 'bn') | {'cls': 'conv_seg'}
+             | conv_norm(f'{module}.conv_bn_dropout', 'attention.out_conv', norm))
+    for i in range(num_sizes):
+        names |= attention(f'{module}.stages.{i}', f'attention.stages.{i}', norm, shared_query)
+    return names
+
+
+def num_sizes(given: Given, module: str) -> int:
+    """How many contexts Base-OC sums. With several their sizes are not in the weights."""
+    number = count(given.state, f'{module}.stages.{{}}.W.weight')
+    if number > 1 and 'decode_head.context_cfg.sizes' not in given.settings:
+        raise UserError(f'there are contexts of {number} sizes: give them as '
+                        '--cfg-options "model.decode_head.context_cfg.sizes=(1,2)"')
+    return number
 
 
 def asp_names(norm: str, shared_query: bool) -> dict[str, str]:
@@ -65,7 +76,7 @@ def plan(given: Given) -> Plan:
     elif 'context.2.context.0.weight' in state:
         kind, names = 'asp', asp_names('', shared_query=True)
     else:
-        kind, names = 'base', base_names('context', 'context.2', '', shared_query=True)
+        kind, names = 'base', base_names('context', 'context.2', '', True, num_sizes(given, 'context.2'))
     return Plan(
         f'official/ocnet_{kind}_r101_cityscapes.py',
         deep_resnet() | auxiliary('dsn.0', 'dsn.1', 'dsn.3') | {k: f'decode_head.{v}' for k, v in names.items()},

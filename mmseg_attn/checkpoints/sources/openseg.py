@@ -1,5 +1,7 @@
 """openseg-group/openseg.pytorch: ISANet, and Base-OC and ASP-OC with projections of their own for queries and keys."""
 
+from mmseg_attn.engine.errors import UserError
+
 from ..plan import Given, Plan, Source, State, count
 from . import ocnet
 from .backbone import AUXILIARY_BIAS, auxiliary, deep_resnet
@@ -28,6 +30,9 @@ def plan_isa(given: Given) -> Plan:
     norm = _norm(state, 'isa_head.1')
     names = ocnet.conv_norm('isa_head', 'in_conv', norm, 'bn') | {'cls_head': 'conv_seg'}
     num_factors = count(state, 'isa_head.2.stages.{}.long_range_sa.f_value.weight')
+    if num_factors > 1 and 'decode_head.down_factors' not in given.settings:
+        raise UserError(f'there are {num_factors} factors: give them as '
+                        '--cfg-options "model.decode_head.down_factors=((8,8),(4,4))"')
     names |= {f'isa_head.2.{k}': f'attention.{v}' for k, v in isa_names(norm, num_factors).items()}
     return _plan(given, 'isanet', names, norm, 'dsn_head',
                  ("The factors are not in the weights; the authors' release has one, 8 x 8.",))
@@ -35,13 +40,16 @@ def plan_isa(given: Given) -> Plan:
 
 def plan_base(given: Given) -> Plan:
     norm = _norm(given.state, 'oc_module_pre.1')
-    names = ocnet.base_names('oc_module_pre', 'oc_module', norm, shared_query=False)
+    names = ocnet.base_names('oc_module_pre', 'oc_module', norm, False, ocnet.num_sizes(given, 'oc_module'))
     return _plan(given, 'ocnet_base', names, norm, 'dsn')
 
 
 def plan_asp(given: Given) -> Plan:
     norm = _norm(given.state, 'context.1')
-    return _plan(given, 'ocnet_asp', ocnet.asp_names(norm, shared_query=False), norm, 'dsn')
+    plan = _plan(given, 'ocnet_asp', ocnet.asp_names(norm, shared_query=False), norm, 'dsn')
+    value = given.state['context.2.context.2.stages.0.f_value.weight']
+    plan.settings['decode_head.context_cfg.value_channels'] = value.shape[0]
+    return plan
 
 
 def _norm(state: State, key: str) -> str:

@@ -1,5 +1,6 @@
 """hszhao/semseg: PSANet."""
 
+from ..model import load_model
 from ..plan import Given, Plan, Source, square_side
 from .backbone import FC, LAYERS, auxiliary
 
@@ -38,7 +39,11 @@ def plan(given: Given) -> Plan:
                  'release False, 2, True and 1.')
     depth = 'r101' if 'layer3.22.conv1.weight' in state else 'r50'
     data = DATA_SETS.get(state['cls.4.weight'].shape[0], 'voc')
-    return Plan(f'official/psanet_{depth}_{data}.py', names, dropped={'fc': FC}, settings=settings, notes=tuple(notes))
+    config = f'official/psanet_{depth}_{data}.py'
+    mask_size = settings.get('decode_head.mask_size') or given.settings['decode_head.mask_size']
+    if tuple(mask_size) != load_model(config)['decode_head']['mask_size'] or 'decode_head.compact' in given.settings:
+        settings['decode_head.crop_size'] = None  # of another training
+    return Plan(config, names, dropped={'fc': FC}, settings=settings, notes=tuple(notes))
 
 
 SOURCES = (Source(('official', 'semseg'), 'psanet', 'hszhao/semseg',

@@ -1,0 +1,58 @@
+"""What a config from a stranger's checkpoint may name: mmengine imports and calls whatever stands in a ``type``."""
+
+from functools import cache
+
+import mmengine.registry
+import mmseg.registry
+from mmengine.registry import Registry, init_default_scope
+
+import mmseg_attn.registry
+from mmseg_attn.engine.errors import UserError
+
+NAMES = ('type', 'constructor', 'runner_type')
+# What loads files or code when the config is used.
+UNWANTED = ('custom_imports', 'load_from', 'resume', 'pretrained')
+
+
+def check_types(config: object, where: str) -> None:
+    """Checks that every name of a type in ``config`` is one that mmengine, mmcv, mmseg or this package registers.
+
+    Raises:
+        UserError: one is not.
+    """
+    if isinstance(config, dict):
+        for key, value in config.items():
+            if key in NAMES and not (isinstance(value, str) and value.split('.')[-1] in _registered(value)):
+                raise UserError(
+                    f'{where} has the {key} {value!r}, which neither OpenMMLab nor this package registers, and which '
+                    'would be imported and called.\n  If you know it, save the weights without their config: '
+                    'torch.save(torch.load(FILE)["state_dict"], NEW)')
+            check_types(value, where)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            check_types(value, where)
+
+
+def without_loading(config: object) -> object:
+    """``config`` without what would load other files: imports, pretrained weights."""
+    if isinstance(config, dict):
+        return {key: without_loading(value) for key, value in config.items()
+                if key not in UNWANTED and not (key == 'init_cfg' and 'checkpoint' in str(value))}
+    if isinstance(config, list | tuple):
+        return type(config)(without_loading(value) for value in config)
+    return config
+
+
+@cache
+def _registered(name: str) -> set[str]:
+    scope = name.rpartition('.')[0]
+    if scope not in ('', 'mmengine', 'mmcv', 'mmseg', 'mmseg_attn'):
+        return set()
+    init_default_scope('mmseg')
+    found = set()
+    for module in mmengine.registry, mmseg.registry, mmseg_attn.registry:
+        for registry in vars(module).values():
+            if isinstance(registry, Registry):
+                registry.import_from_location()
+                found |= registry.module_dict.keys()
+    return found
