@@ -124,7 +124,7 @@ def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None =
     config, overrides, model = plan.config, {}, plan.model
     if config is not None:
         base = load_model(config)
-        model = set_all(model or set_all(base, sizes | plan.settings), settings)
+        model = set_all(model or base, sizes | settings | plan.settings)
         check_fit(model, state, what)
         overrides = differences(base, model)
     # A copy of its own for each: a view would be saved with all of what it is a view of.
