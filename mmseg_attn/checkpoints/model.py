@@ -77,6 +77,8 @@ def set_all(model: dict, settings: dict[str, object]) -> dict:
             if target.get(parent) is None:
                 target[parent] = load_model('_base_/resnet50_d8.py').get(parent) or {}
             target = target[parent]
+            if not isinstance(target, dict):
+                raise UserError(f'there is no setting {path}: {parent} is {target!r}')
         target[name] = value
     return model
 
