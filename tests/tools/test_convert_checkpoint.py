@@ -56,7 +56,7 @@ def test_the_report(official):
     assert re.search(r'extractor\.1\.\*\s*│ backbone\.stem\.7\.\*', output)
     assert re.search(r'iter\s*│ not weights\s*│ 1', output)
     assert 'Exact under: configs/official/emanet_r101_voc.py' in output
-    assert '"model.backbone.base_channels=8"' in re.search(r'--cfg-options (.*)', output)[1]
+    assert 'model.backbone.base_channels=8' in re.search(r'--cfg-options (.*)', output)[1]
     written = torch.load(official / 'out' / 'emanet.pth', weights_only=True)
     assert written['meta']['dataset_meta']['classes'][0] == 'background'
     again = succeeds(tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', '--write-config', 'out/exact.py',
