@@ -25,8 +25,10 @@ def literals_of(text: str) -> dict[str, object]:
 
 
 def _value(node: ast.expr) -> object:
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args:
-        return {keyword.arg: _value(keyword.value) for keyword in node.keywords if keyword.arg}
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        # mmengine writes dict({'.bias': ...}) where a key is no name.
+        first = [_value(argument) for argument in node.args]
+        return dict(*first, **{keyword.arg: _value(keyword.value) for keyword in node.keywords})
     if isinstance(node, ast.Dict):
         return {_key(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
     if isinstance(node, ast.List):
