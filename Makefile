@@ -20,10 +20,10 @@ demo: $(BIN)/.mmseg_attn
 	@echo "Checkpoint: $$(cat $(WORK_DIR)/last_checkpoint)"
 
 test: $(BIN)/.mmseg_attn
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(BIN)/.mmseg_attn
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(BIN)/.mmseg_attn
 	$(BIN)/ruff check .
