@@ -201,6 +201,7 @@ def test_a_compact_mask(psa_type):
         _assert_same(theirs, convert_checkpoint(checkpoint, settings=settings))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('shape', [(), (3,), (2, 3)])
 def test_weights_of_another_rank(shape):
     for type_ in DEFAULTS:

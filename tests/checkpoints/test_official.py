@@ -12,9 +12,9 @@ from mmseg_attn.engine.launch import _replace_sync_bn
 from mmseg_attn.registry import MODELS
 from tests.checkpoints.weights import weights_by_formula
 
-NAMES = ['emanet_r101_voc', 'psanet_r50_voc', 'ccnet_r101_cityscapes',
+NAMES = ['emanet_r101_voc',
          *(pytest.param(name, marks=pytest.mark.slow) for name in (
-             'danet_r101_cityscapes', 'ocnet_asp_r101_cityscapes', 'ocnet_base_r101_cityscapes',
+             'psanet_r50_voc', 'ccnet_r101_cityscapes', 'danet_r101_cityscapes', 'ocnet_asp_r101_cityscapes', 'ocnet_base_r101_cityscapes',
              'ocnet_pyramid_r101_cityscapes', 'openseg_isanet_r101_cityscapes'))]
 
 

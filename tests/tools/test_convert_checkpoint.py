@@ -66,6 +66,7 @@ def test_the_report(official):
         tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', '--config', 'out/exact.py', cwd=official))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['EMANet.pth', 'EMANet.pth'], 'EMANet.pth is the file to convert'),
     (['EMANet.pth', '.'], 'is a folder; name the file to write'),
