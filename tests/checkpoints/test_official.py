@@ -14,8 +14,8 @@ from tests.checkpoints.weights import weights_by_formula
 
 NAMES = ['emanet_r101_voc',
          *(pytest.param(name, marks=pytest.mark.slow) for name in (
-             'psanet_r50_voc', 'ccnet_r101_cityscapes', 'danet_r101_cityscapes', 'ocnet_asp_r101_cityscapes', 'ocnet_base_r101_cityscapes',
-             'ocnet_pyramid_r101_cityscapes', 'openseg_isanet_r101_cityscapes'))]
+             'psanet_r50_voc', 'ccnet_r101_cityscapes', 'danet_r101_cityscapes', 'ocnet_asp_r101_cityscapes',
+             'ocnet_base_r101_cityscapes', 'ocnet_pyramid_r101_cityscapes', 'openseg_isanet_r101_cityscapes'))]
 
 
 def build(conversion):
