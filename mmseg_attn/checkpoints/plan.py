@@ -81,6 +81,11 @@ def count(state: State, template: str) -> int:
     return number
 
 
+def psa_branches(psa_type: str) -> dict[str, str]:
+    """What stands after the names of a branch of PSANet, in semseg and in mmseg -> its direction."""
+    return {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
+
+
 def square_side(mask: Tensor, key: str) -> tuple[int, int]:
     """Sides of PSANet's mask from the ``mask.shape[0]`` positions it has, if they are a square."""
     side = round(mask.shape[0]**0.5)

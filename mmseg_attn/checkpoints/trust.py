@@ -9,6 +9,7 @@ from mmengine.registry import Registry, init_default_scope
 import mmseg_attn.registry
 from mmseg_attn.engine.errors import UserError
 
+SCOPES = ('', 'mmengine', 'mmcv', 'mmseg', 'mmseg_attn')
 NAMES = ('type', 'constructor', 'runner_type')
 # What loads files or code when the config is used.
 UNWANTED = ('custom_imports', 'load_from', 'resume', 'pretrained')
@@ -22,7 +23,7 @@ def check_types(config: object, where: str) -> None:
     """
     if isinstance(config, dict):
         for key, value in config.items():
-            if key in NAMES and not (isinstance(value, str) and value.split('.')[-1] in _registered(value)):
+            if key in NAMES and not (isinstance(value, str) and _is_registered(value)):
                 raise UserError(
                     f'{where} has the {key} {value!r}, which neither OpenMMLab nor this package registers, and which '
                     'would be imported and called.\n  If you know it, save the weights without their config: '
@@ -43,11 +44,13 @@ def without_loading(config: object) -> object:
     return config
 
 
+def _is_registered(name: str) -> bool:
+    scope, _, name = name.rpartition('.')
+    return scope in SCOPES and name in _registered_names()
+
+
 @cache
-def _registered(name: str) -> set[str]:
-    scope = name.rpartition('.')[0]
-    if scope not in ('', 'mmengine', 'mmcv', 'mmseg', 'mmseg_attn'):
-        return set()
+def _registered_names() -> set[str]:
     init_default_scope('mmseg')
     found = set()
     for module in mmengine.registry, mmseg.registry, mmseg_attn.registry:

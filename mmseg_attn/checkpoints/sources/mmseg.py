@@ -9,7 +9,7 @@ from mmseg_attn.engine.errors import UserError
 
 from ..config_text import literals_of
 from ..model import load_model
-from ..plan import Given, Plan, Source, State, count, square_side
+from ..plan import Given, Plan, Source, State, count, psa_branches, square_side
 from ..trust import check_types, without_loading
 
 # Everything but the decode head keeps its name.
@@ -40,10 +40,9 @@ APC_BLOCK = {
 
 
 def psanet_names(psa_type: str) -> dict[str, str]:
-    branches = {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
     names = {'proj.conv': 'attention.proj.conv', 'proj.bn': 'attention.proj.norm', 'bottleneck': 'bottleneck',
              'conv_seg': 'conv_seg'}
-    for suffix, direction in branches.items():
+    for suffix, direction in psa_branches(psa_type).items():
         ours = f'attention.{direction}'
         names |= {f'reduce{suffix}.conv': f'{ours}.reduce.conv', f'reduce{suffix}.bn': f'{ours}.reduce.norm',
                   f'attention{suffix}.0.conv': f'{ours}.attention.conv',

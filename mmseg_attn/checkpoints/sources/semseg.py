@@ -1,7 +1,7 @@
 """hszhao/semseg: PSANet."""
 
 from ..model import load_model
-from ..plan import Given, Plan, Source, square_side
+from ..plan import Given, Plan, Source, psa_branches, square_side
 from .backbone import FC, LAYERS, auxiliary
 
 DATA_SETS = {19: 'cityscapes', 21: 'voc', 150: 'ade20k'}
@@ -10,8 +10,7 @@ DATA_SETS = {19: 'cityscapes', 21: 'voc', 150: 'ade20k'}
 def head_names(psa_type: str) -> dict[str, str]:
     names = {'psa.proj.0': 'attention.proj.conv', 'psa.proj.1': 'attention.proj.norm', 'cls.0': 'bottleneck.conv',
              'cls.1': 'bottleneck.bn', 'cls.4': 'conv_seg'}
-    branches = {'': 'collect', '_p': 'distribute'} if psa_type == 'bi-direction' else {'': psa_type}
-    for suffix, direction in branches.items():
+    for suffix, direction in psa_branches(psa_type).items():
         ours = f'attention.{direction}'
         names |= {f'psa.reduce{suffix}.0': f'{ours}.reduce.conv', f'psa.reduce{suffix}.1': f'{ours}.reduce.norm',
                   f'psa.attention{suffix}.0': f'{ours}.attention.conv',
