@@ -18,45 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmseg_attn.ops.checks import check_positive
-from mmseg_attn.ops.pixel_attention import float_or_better
+from mmseg_attn.ops.criss_cross import criss_cross_attention, criss_cross_weights
 
-from .layers import point_indices
-
-
-def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Softmax attention of every pixel to its row and column in O(N (H + W)) memory, the softmax in float32 or better.
-
-    Args:
-        query: (B, D, H, W).
-        key: (B, D, H, W).
-        value: (B, C, H, W).
-
-    Returns:
-        (B, C, H, W), channels last in memory.
-    """
-    along_column, along_row = (weights.to(value.dtype) for weights in criss_cross_weights(query, key))
-    value = value.permute(0, 2, 3, 1)
-    context = along_row @ value + (along_column @ value.transpose(1, 2)).transpose(1, 2)
-    return context.permute(0, 3, 1, 2)
-
-
-def criss_cross_weights(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-    """The weights of :func:`criss_cross_attention`, float32 or better.
-
-    Returns:
-        Of pixel (h, w), the weights of the pixels (i, w) of its column, (B, W, H, H) as [b, w, h, i], and of the
-        pixels (h, j) of its row, (B, H, W, W) as [b, h, w, j]. Together they sum to one. The pixel itself has its
-        weight in the row, and zero in the column.
-    """
-    height = query.shape[2]
-    with torch.autocast(query.device.type, enabled=False):
-        query, key = (float_or_better(t).permute(0, 2, 3, 1) for t in (query, key))
-        along_column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
-        along_row = query @ key.transpose(2, 3)
-        itself = torch.eye(height, dtype=torch.bool, device=query.device)
-        along_column = along_column.masked_fill(itself, float('-inf')).transpose(1, 2)
-        weights = torch.cat([along_column, along_row], dim=3).softmax(dim=3)
-    return weights[..., :height].transpose(1, 2), weights[..., height:]
+from .layers import pixel_linear, point_indices
 
 
 class CrissCrossAttention(nn.Module):
@@ -84,14 +48,19 @@ class CrissCrossAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        # The rows and the columns of a map with channels last are matrices that need no copy before a product.
-        x = x.contiguous(memory_format=torch.channels_last)
         for _ in range(self.recurrence):
             x = self._pass(x)
-        return x.contiguous()
+        return x
 
     def _pass(self, x: Tensor) -> Tensor:
-        return self.gamma * criss_cross_attention(self.query(x), self.key(x), self.value(x)) + x
+        context = criss_cross_attention(self._project(self.query, x), self._project(self.key, x),
+                                        self._project(self.value, x))
+        return torch.addcmul(x, self.gamma, context)
+
+    @staticmethod
+    def _project(conv: nn.Conv2d, x: Tensor) -> Tensor:
+        """With channels last in memory, as the attention wants them, whatever x has."""
+        return pixel_linear(conv, x).unflatten(1, x.shape[-2:]).permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:

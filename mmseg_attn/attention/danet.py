@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
-from .layers import flatten_pixels, point_indices, unflatten_pixels
+from .layers import flatten_pixels, pixel_linear, point_indices
 
 
 def channel_weights(x: Tensor) -> Tensor:
@@ -51,8 +51,8 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        query, key, value = (flatten_pixels(conv(x)) for conv in (self.query, self.key, self.value))
-        return self.gamma * unflatten_pixels(softmax_attention(query, key, value), like=x) + x
+        context = softmax_attention(*(pixel_linear(conv, x) for conv in (self.query, self.key, self.value)))
+        return torch.addcmul(x, self.gamma, context.transpose(1, 2).unflatten(2, x.shape[-2:]))
 
     @torch.no_grad()
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:

@@ -34,6 +34,11 @@ def flatten_pixels(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
+def pixel_linear(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """``flatten_pixels(conv(x))`` of a 1 x 1 convolution, (B, C, H, W) -> (B, N, D), dense without a copy."""
+    return F.linear(flatten_pixels(x), conv.weight.flatten(1), conv.bias)
+
+
 def unflatten_pixels(x: Tensor, like: Tensor) -> Tensor:
     """(B, N, C) -> (B, C, H, W) with the height and width of ``like``."""
     return x.transpose(1, 2).contiguous().unflatten(2, like.shape[-2:])

@@ -32,6 +32,7 @@ from .layers import (
     NormLayer,
     flatten_pixels,
     max_pool,
+    pixel_linear,
     point_indices,
     spread_over_pools,
     unflatten_pixels,
@@ -121,7 +122,8 @@ class NonLocal(nn.Module):
             context = concatenation_attention(*self._concat_logits(query, key), value)
         else:
             context = softmax_attention(query, key, value, self.scale)
-        return x + self.norm(self.out_conv(unflatten_pixels(context, like=x)))
+        context = F.linear(context, self.out_conv.weight.flatten(1), self.out_conv.bias)
+        return x + self.norm(unflatten_pixels(context, like=x))
 
     @torch.no_grad()
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:
@@ -156,11 +158,11 @@ class NonLocal(nn.Module):
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         source = max_pool(x, 2) if self.sub_sample == 'before' else x
         embed = self.mode != 'gaussian'
-        key, value = self.key(source) if embed else source, self.value(source)
+        query = pixel_linear(self.query, x) if embed else flatten_pixels(x)
         if self.sub_sample == 'after':
-            key, value = max_pool(key, 2), max_pool(value, 2)
-        query = self.query(x) if embed else x
-        return flatten_pixels(query), flatten_pixels(key), flatten_pixels(value)
+            key = self.key(source) if embed else source
+            return query, *(flatten_pixels(max_pool(t, 2)) for t in (key, self.value(source)))
+        return query, pixel_linear(self.key, source) if embed else flatten_pixels(source), pixel_linear(self.value, source)
 
     def _concat_logits(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         weight_query, weight_key = self.concat_project.weight.flatten().chunk(2)

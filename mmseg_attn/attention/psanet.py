@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
-from mmseg_attn.ops.psa_mask import relative_to_absolute
+from mmseg_attn.ops.psa import point_attention
 
 from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, interpolation_matrix, point_indices
 
@@ -62,8 +62,7 @@ class PointwiseSpatialAttention(nn.Module):
         norm_layer: channels -> module, after each convolution but those of the masks; None for biases instead.
         act_layer: () -> module, after each norm; None for none.
 
-    Input and output are (B, channels, H, W). The memory is O(N^2) in the shrunk map, four times that where
-    the mask does not reach everywhere in it and is filled up.
+    Input and output are (B, channels, H, W).
 
     Raises:
         ValueError: an unknown ``psa_type``, a ``mask_size`` that is even or below 1, a ``shrink_factor`` below 1; in
@@ -103,9 +102,8 @@ class PointwiseSpatialAttention(nn.Module):
         self.proj = conv_norm_act(len(self.directions) * mid_channels, channels, **layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width, align_corners = self._shrunk_size(*x.shape[-2:])
+        *_, align_corners = self._shrunk_size(*x.shape[-2:])
         out = torch.cat([self._attend(x, direction) for direction in self.directions], dim=1)
-        out = out.unflatten(2, (height, width))
         if self.mmseg_compatible:
             out = F.pad(out, (1, 1, 1, 1))
         out = self.proj(out)
@@ -171,17 +169,12 @@ class PointwiseSpatialAttention(nn.Module):
         return reduced, branch.attention(reduced)
 
     def _attend(self, x: Tensor, direction: str) -> Tensor:
-        """(B, D, N) of the shrunk map."""
+        """(B, D, h, w) of the shrunk map."""
         reduced, feature = self._predictors(x, direction)
-        weight = self.get_submodule(direction).mask.weight.flatten(1)
-        logits = F.linear(feature.permute(0, 2, 3, 1), weight)
-        logits = logits.flatten(1, 2) if self.compact else relative_to_absolute(logits, self.mask_size)
-        collect = direction == 'collect'
-        weights = float_or_better(logits).softmax(2 if collect else 1) if self.psa_softmax else logits
-        if self.normalization_factor != 1:
-            weights = weights / self.normalization_factor
-        weights = weights.to(reduced.dtype)
-        return reduced.flatten(2) @ (weights.transpose(1, 2) if collect else weights)
+        mask = self.get_submodule(direction).mask.weight.flatten(1)
+        out = point_attention(feature, mask, reduced, None if self.compact else self.mask_size, direction == 'collect',
+                              self.psa_softmax)
+        return out if self.normalization_factor == 1 else out / self.normalization_factor
 
     def _weights_of(self, receivers: Tensor, feature: Tensor, direction: str) -> Tensor:
         """Weights (B, R, h, w) of all sources for receivers (R, 2) of the shrunk map, without the whole map."""

@@ -3,17 +3,32 @@
 Shapes: B batch, N queries, M keys, D width of queries and keys, E width of values.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import triton
+from .operators import count_flops, exporting, half_under_autocast, operator
+
 # Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
 # operations, which keeps the rounding of the official codes.
 ONE_TILE = 2**16
+# Logits that are held at a time: 8 MiB of float32, which stay in the last cache of a CPU.
+TILE = 2**21
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
     """``softmax(scale * query key^T) value`` without an N x M tensor, the softmax in float32 for half inputs.
+
+    What computes it:
+
+    - a map of one tile (:data:`ONE_TILE`): plain operations;
+    - equal widths D and E: PyTorch's fused ``scaled_dot_product_attention``, the fastest there is for them;
+    - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. There PyTorch's falls back to the
+      N x M form on the CPU, and zeros that would even the widths out cost half as much again (D=64, E=512);
+    - while exporting: the fused one with such zeros, since an exported graph must do without our operators.
 
     Args:
         query: (B, N, D).
@@ -24,20 +39,14 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     Returns:
         (B, N, E).
     """
+    if exporting():
+        return _padded_to_equal_widths(query, key, value, scale)
     # While tracing for free sizes a branch on the size would fix it.
     if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= ONE_TILE:
         return softmax_weights(query, key, scale).to(value.dtype) @ value
-    width, value_width = query.shape[-1], value.shape[-1]
-    # The fused CPU kernel takes one width only; with two PyTorch falls back to the N x M form. Zeros in queries
-    # and keys leave the logits as they are, zeros in values are cut off again.
-    if width < value_width:
-        query, key = (F.pad(t, (0, value_width - width)) for t in (query, key))
-    elif value_width < width:
-        value = F.pad(value, (0, width - value_width))
-    # The fused kernels also want the last dimension dense; transposed maps would fall back to the N x M form.
-    query, key, value = (t.contiguous()[:, None] for t in (query, key, value))
-    out = F.scaled_dot_product_attention(query, key, value, scale=scale)
-    return out[:, 0, :, :value_width]
+    if query.shape[-1] == value.shape[-1]:
+        return _fused(query, key, value, scale)
+    return tiled_softmax_attention(query, key, value, scale)[0]
 
 
 def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -59,3 +68,126 @@ def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
 def float_or_better(x: Tensor) -> Tensor:
     """Half precision to float32; float32 and float64 as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    # The fused kernels want the last dimension dense; transposed maps would fall back to the N x M form.
+    query, key, value = (t.contiguous()[:, None] for t in (query, key, value))
+    return F.scaled_dot_product_attention(query, key, value, scale=scale)[:, 0]
+
+
+def _padded_to_equal_widths(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """Zeros in queries and keys leave the logits as they are, zeros in values are cut off again."""
+    width, value_width = query.shape[-1], value.shape[-1]
+    if width < value_width:
+        query, key = (F.pad(t, (0, value_width - width)) for t in (query, key))
+    elif value_width < width:
+        value = F.pad(value, (0, width - value_width))
+    return _fused(query, key, value, scale)[..., :value_width]
+
+
+@operator
+def tiled_softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """:func:`softmax_attention` for any widths, and the logarithms (B, N) of its denominators, float32 or better."""
+    if triton.available(query):
+        from .triton.attention import attention_forward
+        out, log_sum = attention_forward(query[None], key[None], value[None], scale)
+        return out[0], log_sum[0]
+    out = value.new_empty(*query.shape[:2], value.shape[2])
+    query, key, value = (float_or_better(t) for t in (query, key, value))
+    log_sum = query.new_empty(query.shape[:2])
+    for images, rows in _tiles(*query.shape[:2], key.shape[1]):
+        weights = scaled_product(query[images, rows], key[images], scale)
+        total, log_sum[images, rows] = exponentiate(weights)
+        out[images, rows] = weights @ value[images] / total
+    return out, log_sum
+
+
+@operator
+def tiled_softmax_attention_backward(
+        grad: Tensor, query: Tensor, key: Tensor, value: Tensor, log_sum: Tensor, delta: Tensor,
+        scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value.
+
+    Args:
+        grad: of the output, (B, N, E).
+        log_sum: of the forward, (B, N).
+        delta: (B, N), the sum of ``grad * output`` over the width, less the gradient of ``log_sum``.
+    """
+    if triton.available(query):
+        from .triton.attention import attention_backward
+        arguments = (t[None] for t in (grad, query, key, value, log_sum, delta))
+        return tuple(t[0] for t in attention_backward(*arguments, scale))
+    dtypes = [t.dtype for t in (query, key, value)]
+    grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
+    grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    for images, rows in _tiles(*query.shape[:2], key.shape[1]):
+        weights = scaled_product(query[images, rows], key[images], scale)
+        weights.sub_(log_sum[images, rows, None]).exp_()
+        grad_value[images].baddbmm_(weights.transpose(1, 2), grad[images, rows])
+        grad_logits = scaled_product(grad[images, rows], value[images])
+        grad_logits.sub_(delta[images, rows, None]).mul_(weights)
+        grad_query[images, rows] = scale * (grad_logits @ key[images])
+        grad_key[images].baddbmm_(grad_logits.transpose(1, 2), query[images, rows], alpha=scale)
+    return tuple(t.to(dtype) for t, dtype in zip((grad_query, grad_key, grad_value), dtypes, strict=True))
+
+
+def scaled_product(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+    """``scale a b^T`` of matrices (..., N, D) and (..., M, D) in one pass."""
+    return torch.baddbmm(a.new_empty(()), a, b.transpose(1, 2), beta=0, alpha=scale)
+
+
+def exponentiate(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (B, N, M) become, in place, weights of a softmax before its division.
+
+    Returns:
+        What to divide by, (B, N, 1), and the logarithms of the sums of the exponentials, (B, N).
+    """
+    highest = logits.amax(dim=-1, keepdim=True)
+    total = logits.sub_(highest).exp_().sum(dim=-1, keepdim=True)
+    return total, (highest + total.log()).squeeze(-1)
+
+
+def _tiles(batch: int, num_queries: int, num_keys: int) -> Iterator[tuple[slice, slice]]:
+    """Images and rows of tiles of at most :data:`TILE` logits."""
+    images = max(TILE // (num_queries * num_keys), 1)
+    rows = max(TILE // num_keys, 1)
+    for image in range(0, batch, images):
+        for row in range(0, num_queries, rows):
+            yield slice(image, image + images), slice(row, row + rows)
+
+
+@tiled_softmax_attention.register_fake
+def _(query, key, value, scale):
+    return (value.new_empty(*query.shape[:2], value.shape[2]),
+            query.new_empty(query.shape[:2], dtype=torch.promote_types(query.dtype, torch.float32)))
+
+
+@tiled_softmax_attention_backward.register_fake
+def _(grad, query, key, value, log_sum, delta, scale):
+    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+def _save(ctx, inputs, output):
+    query, key, value, ctx.scale = inputs
+    ctx.save_for_backward(query, key, value, *output)
+
+
+def _backward(ctx, grad, grad_log_sum):
+    query, key, value, out, log_sum = ctx.saved_tensors
+    delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
+    return *tiled_softmax_attention_backward(grad, query, key, value, log_sum, delta, ctx.scale), None
+
+
+tiled_softmax_attention.register_autograd(_backward, setup_context=_save)
+half_under_autocast(tiled_softmax_attention)
+
+
+@count_flops(tiled_softmax_attention)
+def _(query, key, value, *_args, out_shape=None, **_kwargs):
+    return 2 * query[0] * query[1] * key[1] * (query[2] + value[2])
+
+
+@count_flops(tiled_softmax_attention_backward)
+def _(grad, query, key, value, *_args, out_shape=None, **_kwargs):
+    return 2 * query[0] * query[1] * key[1] * (3 * query[2] + 2 * value[2])

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmseg_attn.attention.ccnet import CrissCrossAttention, criss_cross_attention, criss_cross_weights
+from mmseg_attn.attention.ccnet import CrissCrossAttention
+from mmseg_attn.ops.criss_cross import criss_cross_attention, criss_cross_weights
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
 from tests.naive import ccnet as naive
 

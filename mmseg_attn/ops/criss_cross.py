@@ -1,0 +1,176 @@
+"""Attention of every pixel to its row and its column.
+
+Shapes: B images of H x W pixels, D width of queries and keys, C of values.
+"""
+
+import torch
+from torch import Tensor
+
+from . import triton
+from .operators import count_flops, exporting, half_under_autocast, operator
+from .pixel_attention import exponentiate, float_or_better
+
+
+def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Softmax attention of every pixel to its row and column, itself once, in O(N (H + W)) time and memory.
+
+    The softmax is in float32 or better. Maps with channels last in memory need no copy.
+
+    Args:
+        query: (B, D, H, W).
+        key: (B, D, H, W).
+        value: (B, C, H, W).
+
+    Returns:
+        (B, C, H, W), channels last in memory.
+    """
+    if exporting():
+        along_column, along_row = (weights.to(value.dtype) for weights in criss_cross_weights(query, key))
+        value = value.permute(0, 2, 3, 1)
+        out = along_row @ value + (along_column @ value.transpose(1, 2)).transpose(1, 2)
+    else:
+        out, _ = criss_cross(*(t.permute(0, 2, 3, 1).contiguous() for t in (query, key, value)))
+    return out.permute(0, 3, 1, 2)
+
+
+def criss_cross_weights(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """The weights of :func:`criss_cross_attention`, float32 or better.
+
+    Returns:
+        Of pixel (h, w), the weights of the pixels (i, w) of its column, (B, W, H, H) as [b, w, h, i], and of the
+        pixels (h, j) of its row, (B, H, W, W) as [b, h, w, j]. Together they sum to one. The pixel itself has its
+        weight in the row, and zero in the column.
+    """
+    height = query.shape[2]
+    with torch.autocast(query.device.type, enabled=False):
+        query, key = (float_or_better(t).permute(0, 2, 3, 1) for t in (query, key))
+        along_column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
+        along_row = query @ key.transpose(2, 3)
+        itself = torch.eye(height, dtype=torch.bool, device=query.device)
+        along_column = along_column.masked_fill(itself, float('-inf')).transpose(1, 2)
+        weights = torch.cat([along_column, along_row], dim=3).softmax(dim=3)
+    return weights[..., :height].transpose(1, 2), weights[..., height:]
+
+
+@operator
+def criss_cross(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`criss_cross_attention` with channels last, (B, H, W, D or C), and the logarithms (B, H, W) of its denominators, float32 or better."""
+    if triton.available(query):
+        return _by_kernels(query, key, value)
+    dtype = value.dtype
+    query, key, value = (float_or_better(t) for t in (query, key, value))
+    out = value.new_empty(value.shape)
+    log_sum = query.new_empty(query.shape[:3])
+    for image in range(len(query)):
+        logits = _products(query[image], key[image], itself=-torch.inf)
+        total, log_sum[image] = exponentiate(logits)
+        _weighted_sums(logits.div_(total), value[image], out[image])
+    return out.to(dtype), log_sum
+
+
+@operator
+def criss_cross_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, log_sum: Tensor,
+                         delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value.
+
+    Args:
+        grad: of the output, (B, H, W, C).
+        log_sum: of the forward, (B, H, W).
+        delta: (B, H, W), the sum of ``grad * output`` over the width, less the gradient of ``log_sum``.
+    """
+    if triton.available(query):
+        return _gradients_by_kernels(grad, query, key, value, log_sum, delta)
+    dtypes = [t.dtype for t in (query, key, value)]
+    grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
+    grads = [t.new_empty(t.shape) for t in (query, key, value)]
+    for image in range(len(query)):
+        grad_query, grad_key, grad_value = (t[image] for t in grads)
+        weights = _products(query[image], key[image], itself=-torch.inf).sub_(log_sum[image, ..., None]).exp_()
+        _transposed_sums(weights, grad[image], grad_value)
+        grad_logits = _products(grad[image], value[image], itself=0).sub_(delta[image, ..., None]).mul_(weights)
+        _weighted_sums(grad_logits, key[image], grad_query)
+        _transposed_sums(grad_logits, query[image], grad_key)
+    return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
+
+
+def _products(a: Tensor, b: Tensor, itself: float) -> Tensor:
+    """(H, W, D) twice -> (H, W, H + W): of every pixel of ``a`` with its column of ``b``, where ``itself`` stands for the
+    pixel, and with its row."""
+    height, width = a.shape[:2]
+    out = a.new_empty(height, width, height + width)
+    column, row = out.split((height, width), dim=2)
+    # In place: a matrix product writes into a part of a tensor as fast as into one of its own.
+    row.baddbmm_(a, b.mT, beta=0)
+    column = column.transpose(0, 1)
+    column.baddbmm_(a.transpose(0, 1), b.permute(1, 2, 0), beta=0)
+    column.diagonal(dim1=1, dim2=2).fill_(itself)
+    return out
+
+
+def _weighted_sums(weights: Tensor, x: Tensor, out: Tensor) -> None:
+    """Weights (H, W, H + W) of every pixel's column and row, x (H, W, C) -> their sums, (H, W, C)."""
+    column, row = weights.split(weights.shape[:2], dim=2)
+    torch.bmm(row, x, out=out)
+    out.transpose(0, 1).baddbmm_(column.transpose(0, 1), x.transpose(0, 1))
+
+
+def _transposed_sums(weights: Tensor, x: Tensor, out: Tensor) -> None:
+    """What every pixel gives to :func:`_weighted_sums`, collected where it comes from."""
+    column, row = weights.split(weights.shape[:2], dim=2)
+    torch.bmm(row.mT, x, out=out)
+    out.transpose(0, 1).baddbmm_(column.permute(1, 2, 0), x.transpose(0, 1))
+
+
+def _by_kernels(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    from .triton.attention import attention_forward
+    row, row_log_sum = attention_forward(query, key, value, 1.0)
+    column, column_log_sum = attention_forward(*(t.transpose(1, 2) for t in (query, key, value)), 1.0,
+                                               exclude_itself=True)
+    column_log_sum = column_log_sum.transpose(1, 2)
+    # Of two softmaxes over parts, each weighs as much as its denominator does in the whole.
+    share = (row_log_sum - column_log_sum).sigmoid()[..., None].to(value.dtype)
+    return torch.lerp(column.transpose(1, 2), row, share), torch.logaddexp(row_log_sum, column_log_sum)
+
+
+def _gradients_by_kernels(*arguments: Tensor) -> tuple[Tensor, ...]:
+    from .triton.attention import attention_backward
+    rows = attention_backward(*arguments, 1.0)
+    columns = attention_backward(*(t.transpose(1, 2) for t in arguments), 1.0, exclude_itself=True)
+    return tuple(row.add_(column.transpose(1, 2)) for row, column in zip(rows, columns, strict=True))
+
+
+@criss_cross.register_fake
+def _(query, key, value):
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    return value.new_empty(value.shape), query.new_empty(query.shape[:3], dtype=dtype)
+
+
+@criss_cross_backward.register_fake
+def _(grad, query, key, value, log_sum, delta):
+    return tuple(t.new_empty(t.shape) for t in (query, key, value))
+
+
+def _save(ctx, inputs, output):
+    ctx.save_for_backward(*inputs, *output)
+
+
+def _backward(ctx, grad, grad_log_sum):
+    query, key, value, out, log_sum = ctx.saved_tensors
+    delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
+    return criss_cross_backward(grad, query, key, value, log_sum, delta)
+
+
+criss_cross.register_autograd(_backward, setup_context=_save)
+half_under_autocast(criss_cross)
+
+
+@count_flops(criss_cross)
+def _(query, key, value, out_shape=None, **_kwargs):
+    batch, height, width, key_width = query
+    return 2 * batch * height * width * (height + width) * (key_width + value[3])
+
+
+@count_flops(criss_cross_backward)
+def _(grad, query, key, value, *_args, out_shape=None, **_kwargs):
+    batch, height, width, key_width = query
+    return 2 * batch * height * width * (height + width) * (3 * key_width + 2 * value[3])
