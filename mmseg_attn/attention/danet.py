@@ -26,9 +26,22 @@ def channel_weights(x: Tensor) -> Tensor:
     """Features (B, C, N) -> (B, C, C) in float32 or better: how much each channel draws on every channel."""
     # The Gram matrix grows with N: to thousands, where half precision has steps of 1 and more, or overflows.
     with torch.autocast(x.device.type, enabled=False):
-        x = float_or_better(x)
-        energy = x @ x.transpose(1, 2)
+        energy = _Gram.apply(float_or_better(x))
         return (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)
+
+
+class _Gram(torch.autograd.Function):
+    """``x x^T``, whose gradient ``(g + g^T) x`` is one product where autograd, which sees two factors, takes two."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x @ x.transpose(1, 2)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        x, = ctx.saved_tensors
+        return (grad + grad.transpose(1, 2)) @ x
 
 
 class PositionAttention(nn.Module):
@@ -88,7 +101,7 @@ class ChannelAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         features = x.flatten(2)
         context = channel_weights(features).to(x.dtype) @ features
-        return self.gamma * context.unflatten(2, x.shape[-2:]) + x
+        return torch.addcmul(x, self.gamma, context.unflatten(2, x.shape[-2:]))
 
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:
         raise NotImplementedError(

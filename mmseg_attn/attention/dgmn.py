@@ -22,18 +22,17 @@ Differs from the official code:
     - the faster form's mode 'deform' works with more than one group;
     - there is no ``shuffle``, which permutes groups at random in training and which no config of theirs uses;
     - filters and affinities are sampled from W_k x, not computed from samples of x, which is the same number;
-    - samples are made tap by tap, and again in the backward: 2 N C numbers instead of 9 N C for every rate.
+    - the samples of x, 9 N C numbers for every rate, are never stored.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmseg_attn.ops.checks import check_all_positive, check_positive
+from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
 from mmseg_attn.ops.pixel_attention import float_or_better
 
 from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, point_indices
@@ -59,15 +58,6 @@ def sampling_positions(offsets: Tensor, rate: int) -> Tensor:
     return offsets.unflatten(1, (TAPS, 2)) + taps[:, :, None, None] + pixels
 
 
-def bilinear_sample(x: Tensor, positions: Tensor) -> Tensor:
-    """x (B, C, H, W) at ``positions`` (B, 2, H, W) in pixels, zero outside -> (B, C, H, W)."""
-    height, width = x.shape[-2:]
-    # With align_corners=True a side of one pixel would have no outside.
-    row, column = positions.unbind(1)
-    grid = torch.stack([(2 * column + 1) / width - 1, (2 * row + 1) / height - 1], dim=-1)
-    return F.grid_sample(x, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
-
-
 def deformable_conv(x: Tensor, weight: Tensor, positions: Tensor) -> Tensor:
     """3 x 3 convolution ``weight`` of the samples of x at ``positions`` (B, 9, 2, H, W), in the dtype of ``positions``.
 
@@ -77,25 +67,6 @@ def deformable_conv(x: Tensor, weight: Tensor, positions: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         per_tap = per_tap.to(positions.dtype).unflatten(1, (TAPS, -1))
         return bilinear_sample(per_tap.flatten(0, 1), positions.flatten(0, 1)).unflatten(0, (-1, TAPS)).sum(dim=1)
-
-
-def pass_messages(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
-    """Sum over the taps of ``weights`` (B, G, 9, H, W) times samples of x (B, C, H, W) at ``positions`` (B, 9, 2, H, W)
-    -> (B, C, H, W)."""
-    with torch.autocast(x.device.type, enabled=False):
-        return sum(_without_keeping(_message, x, positions[:, k], weights[:, :, k]) for k in range(TAPS))
-
-
-def _without_keeping(function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
-    # While compiling, the compiler decides what to keep for the backward.
-    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
-        return function(*arguments)
-    return checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
-
-
-def _message(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
-    samples = bilinear_sample(x, positions).unflatten(1, (weights.shape[1], -1))
-    return (samples * weights[:, :, None]).flatten(1, 2)
 
 
 class DynamicGraphMessagePassing(nn.Module):

@@ -39,7 +39,8 @@ def em_attention(x: Tensor, bases: Tensor, num_stages: int) -> tuple[Tensor, Ten
     """
     for _ in range(num_stages):
         responsibilities = (x.transpose(1, 2) @ bases).softmax(dim=2)
-        bases = l2_normalize(x @ share_of_pixels(responsibilities))
+        # Divided after the product, which the share_of_pixels come to with fewer operations.
+        bases = l2_normalize((x @ responsibilities) / (EPS + responsibilities.sum(dim=1, keepdim=True)))
     return bases, responsibilities
 
 
@@ -102,15 +103,7 @@ class ExpectationMaximizationAttention(nn.Module):
         self.bases.copy_(l2_normalize(self.bases))
 
     def forward(self, x: Tensor) -> Tensor:
-        update = self.training and torch.is_grad_enabled()
-        features = self._em_input(x)
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            start, recomputing = self._start_bases(update)
-            bases, responsibilities = em_attention(features, start.to(features.dtype), self.num_stages)
-            if update and not recomputing:
-                self._update_bases(bases)
-            reconstruction = (bases @ responsibilities.transpose(1, 2)).unflatten(2, x.shape[-2:]).to(x.dtype)
-        return self.act(x + self.norm(self.out_conv(self.act(reconstruction))))
+        return self.act(x + self.norm(self.out_conv(self.act(self._reconstruct(x)))))
 
     @torch.no_grad()
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:
@@ -134,6 +127,16 @@ class ExpectationMaximizationAttention(nn.Module):
             length = EPS + (features @ share).norm(dim=1, keepdim=True)
             weights = responsibilities[:, index] @ (share / length).transpose(1, 2)
         return weights.unflatten(2, (height, width))
+
+    def _reconstruct(self, x: Tensor) -> Tensor:
+        update = self.training and torch.is_grad_enabled()
+        features = self._em_input(x)
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            start, recomputing = self._start_bases(update)
+            bases, responsibilities = em_attention(features, start.to(features.dtype), self.num_stages)
+            if update and not recomputing:
+                self._update_bases(bases)
+            return (bases @ responsibilities.transpose(1, 2)).unflatten(2, x.shape[-2:]).to(x.dtype)
 
     @torch.no_grad()
     def _em_input(self, x: Tensor) -> Tensor:

@@ -86,10 +86,11 @@ class _GroupAttention(nn.Module):
         self.out_conv = conv(value_channels, channels)
 
     def forward(self, x: Tensor, padded: Tensor | None) -> Tensor:
+        return self.out_conv(from_groups(self._attend(x, padded), x, self.factor, self.long_range))
+
+    def _attend(self, x: Tensor, padded: Tensor | None) -> Tensor:
         query, key = self.query_and_key(x, padded)
-        value = to_groups(self.value(x), self.factor, self.long_range)
-        context = softmax_attention(query, key, value, self.scale)
-        return self.out_conv(from_groups(context, x, self.factor, self.long_range))
+        return softmax_attention(query, key, to_groups(self.value(x), self.factor, self.long_range), self.scale)
 
     def query_and_key(self, x: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both in groups. ``padded`` (B, 1, R h, L w) is one where a key shall get no weight."""
@@ -116,8 +117,8 @@ class _InterlacedAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         padding = self._padding(x)
         padded = self._padded(x, padding)
-        context = self.long_range(F.pad(x, padding), padded)
-        return _crop(self.short_range(context, padded), padding)
+        context = self.long_range(_pad(x, padding), padded)
+        return _pad(self.short_range(context, padded), [-p for p in padding])
 
     def attention_map(self, x: Tensor, index: Tensor) -> Tensor:
         """``index`` (P,) into the flattened pixels -> (B, P, H, W)."""
@@ -142,7 +143,7 @@ class _InterlacedAttention(nn.Module):
         weights = short * long.transpose(1, 2)
         weights = weights.unflatten(3, (rows, columns)).unflatten(2, (height, width))
         weights = weights.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
-        return _crop(weights, padding)
+        return _pad(weights, [-p for p in padding])
 
     def _padding(self, x: Tensor) -> tuple[int, int, int, int]:
         """Zeros to the left, right, top and bottom; an odd one goes right or to the bottom."""
@@ -156,9 +157,11 @@ class _InterlacedAttention(nn.Module):
         return 1 - F.pad(torch.ones_like(x[:, :1]), padding) if self.mask_padding else None
 
 
-def _crop(x: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-    # Slices would tie an exported program to sizes that need no padding, or to those that do.
-    return F.pad(x, tuple(-p for p in padding))
+def _pad(x: Tensor, padding: Sequence[int]) -> Tensor:
+    """Zeros around x, or, where negative, a crop."""
+    # F.pad copies even where there is nothing to do. To ask a program with free sizes whether there is, or to slice
+    # instead, would tie it to sizes that need padding, or to those that do not.
+    return x if not torch.compiler.is_compiling() and not any(padding) else F.pad(x, padding)
 
 
 class InterlacedSparseSelfAttention(nn.Module):

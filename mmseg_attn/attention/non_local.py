@@ -162,7 +162,8 @@ class NonLocal(nn.Module):
         if self.sub_sample == 'after':
             key = self.key(source) if embed else source
             return query, *(flatten_pixels(max_pool(t, 2)) for t in (key, self.value(source)))
-        return query, pixel_linear(self.key, source) if embed else flatten_pixels(source), pixel_linear(self.value, source)
+        key = pixel_linear(self.key, source) if embed else flatten_pixels(source)
+        return query, key, pixel_linear(self.value, source)
 
     def _concat_logits(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         weight_query, weight_key = self.concat_project.weight.flatten().chunk(2)

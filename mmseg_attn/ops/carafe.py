@@ -3,11 +3,15 @@
 Shapes: B batch, C channels, G groups of channels, k width of the kernels, s scale factor, H and W of the input.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import triton
 from .checks import check_positive
+from .operators import count_flops, differentiable_gradients, exporting, operator
 
 
 def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
@@ -40,18 +44,68 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     if tuple(masks.shape) != expected:
         raise ValueError(f'masks must have the shape {expected} for x of shape {tuple(x.shape)}, kernel_size='
                          f'{kernel_size}, groups={groups}, scale_factor={scale_factor}; got {tuple(masks.shape)}')
-    dtype = torch.promote_types(torch.promote_types(x.dtype, masks.dtype), torch.float32)
-    # The s x s output pixels of one input pixel as channels: then every tap is a product of long dense rows.
-    weights = F.pixel_unshuffle(masks, scale_factor).contiguous().to(dtype)
-    weights = weights.unflatten(1, (groups, kernel_size**2, scale_factor**2)).unsqueeze(2).unbind(3)
-    padded = F.pad(x.contiguous().to(dtype), (kernel_size // 2,) * 4).unflatten(1, (groups, -1)).unsqueeze(3)
-    # Each product keeps only views of `weights` and `padded` for the backward.
+    if exporting():
+        return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
+    return reassemble(x, masks, kernel_size, groups, scale_factor)
+
+
+@operator
+def reassemble(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
+    """:func:`carafe` without its checks."""
+    if triton.available(x):
+        from .triton.carafe import carafe_forward
+        return carafe_forward(x, masks, kernel_size, groups, scale_factor)
+    return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
+
+
+@operator
+def reassemble_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int, groups: int,
+                        scale_factor: int) -> tuple[Tensor, Tensor]:
+    """Gradients of ``x`` and ``masks``."""
+    if triton.available(x):
+        from .triton.carafe import carafe_backward
+        return carafe_backward(grad, x, masks, kernel_size, groups, scale_factor)
+    padded, weights = _prepared(x, masks, kernel_size, groups, scale_factor)
+    grad = F.pixel_unshuffle(grad.to(padded.dtype), scale_factor).unflatten(1, (groups, -1, scale_factor**2))
+    grad_padded = torch.zeros_like(padded)
+    grad_weights = torch.empty_like(weights)
+    product = torch.empty_like(grad)
+    for tap, (shifted, grad_shifted) in enumerate(_shifted(kernel_size, padded, grad_padded)):
+        torch.mul(grad, shifted, out=product)
+        torch.sum(product, dim=2, out=grad_weights[:, :, tap])
+        torch.mul(grad, weights[:, :, tap, None], out=product)
+        grad_shifted += product.sum(dim=3, keepdim=True)
+    grad_masks = F.pixel_shuffle(grad_weights.flatten(1, 3), scale_factor)
+    grad_x = F.pad(grad_padded.squeeze(3).flatten(1, 2), (-(kernel_size // 2),) * 4)
+    return grad_x.to(x.dtype), grad_masks.to(masks.dtype)
+
+
+def _sum_of_taps(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
+    padded, weights = _prepared(x, masks, kernel_size, groups, scale_factor)
     out = None
-    for tap, weight in enumerate(weights):
-        row, column = divmod(tap, kernel_size)
-        shifted = padded[..., row:row + height, column:column + width]
+    for (shifted, ), weight in zip(_shifted(kernel_size, padded), weights.unsqueeze(2).unbind(3), strict=True):
         out = shifted * weight if out is None else out.addcmul_(shifted, weight)
     return F.pixel_shuffle(out.to(x.dtype).flatten(1, 3), scale_factor)
+
+
+def _prepared(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> tuple[Tensor, Tensor]:
+    """Padded input (B, G, C/G, 1, H + k - 1, W + k - 1) and weights (B, G, k^2, s^2, H, W), in float32 or better.
+
+    The s x s output pixels of one input pixel become channels: then every tap is a product of long dense rows.
+    """
+    dtype = torch.promote_types(torch.promote_types(x.dtype, masks.dtype), torch.float32)
+    weights = F.pixel_unshuffle(masks, scale_factor).contiguous().to(dtype)
+    padded = F.pad(x.contiguous().to(dtype), (kernel_size // 2,) * 4)
+    return (padded.unflatten(1, (groups, -1)).unsqueeze(3),
+            weights.unflatten(1, (groups, kernel_size**2, scale_factor**2)))
+
+
+def _shifted(kernel_size: int, *padded: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Views (..., H, W) of tensors (..., H + k - 1, W + k - 1), for every tap."""
+    height, width = (side - kernel_size + 1 for side in padded[0].shape[-2:])
+    for row in range(kernel_size):
+        for column in range(kernel_size):
+            yield tuple(t[..., row:row + height, column:column + width] for t in padded)
 
 
 def check_kernel(channels: int, kernel_size: int, groups: int, scale_factor: int) -> None:
@@ -61,3 +115,37 @@ def check_kernel(channels: int, kernel_size: int, groups: int, scale_factor: int
         raise ValueError(f'kernel_size must be odd, got {kernel_size}')
     if channels % groups:
         raise ValueError(f'groups must divide the number of channels, got {groups} groups of {channels} channels')
+
+
+@reassemble.register_fake
+def _(x, masks, kernel_size, groups, scale_factor):
+    return x.new_empty(*x.shape[:2], *masks.shape[2:])
+
+
+@reassemble_backward.register_fake
+def _(grad, x, masks, kernel_size, groups, scale_factor):
+    return x.new_empty(x.shape), masks.new_empty(masks.shape)
+
+
+def _save(ctx, inputs, output):
+    x, masks, *ctx.arguments = inputs
+    ctx.save_for_backward(x, masks)
+
+
+def _backward(ctx, grad):
+    if torch.is_grad_enabled():
+        return differentiable_gradients(_sum_of_taps, (*ctx.saved_tensors, *ctx.arguments), (grad, ))
+    return *reassemble_backward(grad, *ctx.saved_tensors, *ctx.arguments), None, None, None
+
+
+reassemble.register_autograd(_backward, setup_context=_save)
+
+
+@count_flops(reassemble)
+def _(x, masks, kernel_size, *_args, out_shape=None, **_kwargs):
+    return 2 * x[0] * x[1] * masks[2] * masks[3] * kernel_size**2
+
+
+@count_flops(reassemble_backward)
+def _(grad, x, masks, kernel_size, *_args, out_shape=None, **_kwargs):
+    return 4 * x[0] * x[1] * masks[2] * masks[3] * kernel_size**2

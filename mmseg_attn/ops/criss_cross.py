@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from . import triton
-from .operators import count_flops, exporting, half_under_autocast, operator
+from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 from .pixel_attention import exponentiate, float_or_better
 
 
@@ -24,12 +24,11 @@ def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Returns:
         (B, C, H, W), channels last in memory.
     """
+    query, key, value = (t.permute(0, 2, 3, 1) for t in (query, key, value))
     if exporting():
-        along_column, along_row = (weights.to(value.dtype) for weights in criss_cross_weights(query, key))
-        value = value.permute(0, 2, 3, 1)
-        out = along_row @ value + (along_column @ value.transpose(1, 2)).transpose(1, 2)
+        out, _ = _plain(query, key, value)
     else:
-        out, _ = criss_cross(*(t.permute(0, 2, 3, 1).contiguous() for t in (query, key, value)))
+        out, _ = criss_cross(query.contiguous(), key.contiguous(), value.contiguous())
     return out.permute(0, 3, 1, 2)
 
 
@@ -41,20 +40,35 @@ def criss_cross_weights(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         pixels (h, j) of its row, (B, H, W, W) as [b, h, w, j]. Together they sum to one. The pixel itself has its
         weight in the row, and zero in the column.
     """
-    height = query.shape[2]
+    along_column, along_row = _logits(query.permute(0, 2, 3, 1), key.permute(0, 2, 3, 1))
+    weights = torch.cat([along_column, along_row], dim=3).softmax(dim=3)
+    return weights[..., :query.shape[2]].transpose(1, 2), weights[..., query.shape[2]:]
+
+
+def _logits(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """Of (B, H, W, D): with the pixels of the column, (B, H, W, H), itself at -inf, and of the row, (B, H, W, W)."""
     with torch.autocast(query.device.type, enabled=False):
-        query, key = (float_or_better(t).permute(0, 2, 3, 1) for t in (query, key))
+        query, key = float_or_better(query), float_or_better(key)
         along_column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
         along_row = query @ key.transpose(2, 3)
-        itself = torch.eye(height, dtype=torch.bool, device=query.device)
-        along_column = along_column.masked_fill(itself, float('-inf')).transpose(1, 2)
-        weights = torch.cat([along_column, along_row], dim=3).softmax(dim=3)
-    return weights[..., :height].transpose(1, 2), weights[..., height:]
+        itself = torch.eye(query.shape[1], dtype=torch.bool, device=query.device)
+        return along_column.masked_fill(itself, float('-inf')).transpose(1, 2), along_row
+
+
+def _plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """:func:`criss_cross` in PyTorch's own operators."""
+    height = query.shape[1]
+    logits = torch.cat(_logits(query, key), dim=3)
+    weights = logits.softmax(dim=3).to(value.dtype)
+    along_column, along_row = weights[..., :height].transpose(1, 2), weights[..., height:]
+    out = along_row @ value + (along_column @ value.transpose(1, 2)).transpose(1, 2)
+    return out, logits.logsumexp(dim=3)
 
 
 @operator
 def criss_cross(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """:func:`criss_cross_attention` with channels last, (B, H, W, D or C), and the logarithms (B, H, W) of its denominators, float32 or better."""
+    """:func:`criss_cross_attention` with channels last, (B, H, W, D or C), and the logarithms (B, H, W) of its
+    denominators, float32 or better."""
     if triton.available(query):
         return _by_kernels(query, key, value)
     dtype = value.dtype
@@ -94,8 +108,8 @@ def criss_cross_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor
 
 
 def _products(a: Tensor, b: Tensor, itself: float) -> Tensor:
-    """(H, W, D) twice -> (H, W, H + W): of every pixel of ``a`` with its column of ``b``, where ``itself`` stands for the
-    pixel, and with its row."""
+    """(H, W, D) twice -> (H, W, H + W): of every pixel of ``a`` with its column of ``b``, where ``itself`` stands for
+    the pixel, and with its row."""
     height, width = a.shape[:2]
     out = a.new_empty(height, width, height + width)
     column, row = out.split((height, width), dim=2)
@@ -156,6 +170,8 @@ def _save(ctx, inputs, output):
 
 def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return differentiable_gradients(_plain, (query, key, value), (grad, grad_log_sum))
     delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
     return criss_cross_backward(grad, query, key, value, log_sum, delta)
 

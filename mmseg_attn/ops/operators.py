@@ -1,6 +1,6 @@
 """What turns our operations into torch operators, which autograd, autocast, the compiler and FLOP counters know."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import update_wrapper
 
 import torch
@@ -13,7 +13,8 @@ _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
 
 def operator(function: Callable) -> Callable:
     """Registers ``function``, whose annotations are its schema, as ``torch.ops.mmseg_attn.<its name>``."""
-    return update_wrapper(torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', function, mutates_args=()), function)
+    registered = torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', function, mutates_args=())
+    return update_wrapper(registered, function)
 
 
 def count_flops(*operators: Callable) -> Callable:
@@ -46,3 +47,18 @@ def exporting() -> bool:
         return True
     # Before torch 2.7 an export cannot be told from a compilation.
     return getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()
+
+
+def differentiable_gradients(plain: Callable, inputs: Sequence, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients of ``plain(*inputs)`` that have gradients themselves, which those of an operator have not.
+
+    For a backward under ``create_graph=True``, where gradients are enabled; ``plain`` is the operator in PyTorch's own.
+    """
+    wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    outputs = plain(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs, )
+    found = torch.autograd.grad(outputs, [inputs[i] for i in wanted], grads, create_graph=True)
+    out = [None] * len(inputs)
+    for i, gradient in zip(wanted, found, strict=True):
+        out[i] = gradient
+    return tuple(out)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import triton
-from .operators import count_flops, exporting, half_under_autocast, operator
+from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 
 # Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
 # operations, which keeps the rounding of the official codes.
@@ -26,7 +26,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
 
     - a map of one tile (:data:`ONE_TILE`): plain operations;
     - equal widths D and E: PyTorch's fused ``scaled_dot_product_attention``, the fastest there is for them;
-    - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. There PyTorch's falls back to the
+    - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. PyTorch's falls back to the
       N x M form on the CPU, and zeros that would even the widths out cost half as much again (D=64, E=512);
     - while exporting: the fused one with such zeros, since an exported graph must do without our operators.
 
@@ -68,6 +68,11 @@ def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
 def float_or_better(x: Tensor) -> Tensor:
     """Half precision to float32; float32 and float64 as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _whole_map(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    logits = scale * (float_or_better(query) @ float_or_better(key).transpose(1, 2))
+    return logits.softmax(-1).to(value.dtype) @ value, logits.logsumexp(-1)
 
 
 def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
@@ -175,6 +180,8 @@ def _save(ctx, inputs, output):
 
 def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return differentiable_gradients(_whole_map, (query, key, value, ctx.scale), (grad, grad_log_sum))
     delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
     return *tiled_softmax_attention_backward(grad, query, key, value, log_sum, delta, ctx.scale), None
 

@@ -3,11 +3,13 @@
 Shapes: B images of H x W pixels, N = H W, D channels, a mask of M = mask_h mask_w relative positions.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .operators import count_flops, exporting, half_under_autocast, operator
+from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 from .pixel_attention import exponentiate, float_or_better
 from .psa_mask import relative_to_absolute
 
@@ -39,20 +41,25 @@ def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tup
         (B, C, H, W).
     """
     height, width = feature.shape[2:]
+    feature, value = (t.permute(0, 2, 3, 1) for t in (feature, value))
+    arguments = mask_size or (), collect, softmax
     if exporting() or (feature.is_cuda and not torch.compiler.is_compiling() and height * width <= WHOLE_ON_GPU):
-        return _whole_map(feature, mask, value, mask_size, collect, softmax)
-    feature, value = (t.permute(0, 2, 3, 1).contiguous() for t in (feature, value))
-    out, _ = row_wise_point_attention(feature, mask, value, mask_size or (), collect, softmax)
+        out, _ = _whole_map(feature, mask, value, *arguments)
+    else:
+        out, _ = row_wise_point_attention(feature.contiguous(), mask, value.contiguous(), *arguments)
     return out.permute(0, 3, 1, 2)
 
 
-def _whole_map(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tuple[int, int] | None, collect: bool,
-               softmax: bool) -> Tensor:
-    logits = F.linear(feature.permute(0, 2, 3, 1), mask)
-    logits = relative_to_absolute(logits, mask_size) if mask_size else logits.flatten(1, 2)
-    weights = float_or_better(logits).softmax(2 if collect else 1) if softmax else logits
-    weights = weights.to(value.dtype)
-    return (value.flatten(2) @ (weights.transpose(1, 2) if collect else weights)).unflatten(2, value.shape[2:])
+def _whole_map(feature: Tensor, mask: Tensor, value: Tensor, mask_size: Sequence[int], collect: bool,
+               softmax: bool) -> tuple[Tensor, Tensor]:
+    """:func:`row_wise_point_attention` in PyTorch's own operators."""
+    logits = F.linear(feature, mask)
+    logits = float_or_better(relative_to_absolute(logits, mask_size) if mask_size else logits.flatten(1, 2))
+    logits = logits if collect else logits.transpose(1, 2)
+    weights = logits.softmax(2) if softmax else logits
+    log_sum = logits.logsumexp(2) if softmax else logits.new_zeros(logits.shape[:2])
+    out = weights.to(value.dtype) @ value.flatten(1, 2)
+    return out.view_as(value), log_sum.unflatten(1, value.shape[1:3])
 
 
 @operator
@@ -114,7 +121,7 @@ class _Geometry:
     """Which part of the mask decides between the pixels of a row, the targets, and all pixels, the sources.
 
     A target at column t sees a source at column s through column s - t of the mask (collect) or t - s (distribute). So
-    a product with all 2 W - 1 columns of a row of the mask holds what is needed, at places that are a change of strides.
+    a product with all 2 W - 1 columns of a row of the mask holds what is needed, and a change of strides finds it.
     With `distribute` the rows of the sources are flipped: then for both, the next row of sources is seen through the
     next row of the mask.
     """
@@ -193,10 +200,7 @@ class _Geometry:
     def _skewed(self, spread: Tensor) -> Tensor:
         """View (W, H, W): target column, source row, source column."""
         columns = 2 * self.width - 1
-        if self.collect:
-            stride = self.height * columns - 1, columns, 1
-        else:
-            stride = 1, self.width * columns, columns - 1
+        stride = (self.height * columns - 1, columns, 1) if self.collect else (1, self.width * columns, columns - 1)
         return spread.as_strided((self.width, self.height, self.width), stride, self.width - 1)
 
 
@@ -218,9 +222,11 @@ def _save(ctx, inputs, output):
 
 def _backward(ctx, grad, grad_log_sum):
     feature, mask, value, out, log_sum = ctx.saved_tensors
+    arguments = ctx.mask_size, ctx.collect, ctx.softmax
+    if torch.is_grad_enabled():
+        return differentiable_gradients(_whole_map, (feature, mask, value, *arguments), (grad, grad_log_sum))
     delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
-    grads = row_wise_point_attention_backward(grad, feature, mask, value, log_sum, delta, ctx.mask_size, ctx.collect,
-                                              ctx.softmax)
+    grads = row_wise_point_attention_backward(grad, feature, mask, value, log_sum, delta, *arguments)
     return *grads, None, None, None
 
 

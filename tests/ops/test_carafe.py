@@ -96,7 +96,7 @@ def test_no_tensor_is_larger_than_the_output():
     assert largest.nbytes == out.untyped_storage().nbytes()
 
 
-def test_nothing_but_views_of_two_tensors_is_kept_for_the_backward():
+def test_nothing_but_the_inputs_is_kept_for_the_backward():
     x, masks, *rest = _inputs(5, 1, 2, 32, 10, 12, batch=1)
     kept = {}
 
@@ -106,7 +106,7 @@ def test_nothing_but_views_of_two_tensors_is_kept_for_the_backward():
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         carafe(x, masks, *rest)
-    assert sum(kept.values()) == 8 * (32 * 14 * 16 + masks.numel())
+    assert sum(kept.values()) == 8 * (x.numel() + masks.numel())
 
 
 def test_compiles_as_one_graph():
