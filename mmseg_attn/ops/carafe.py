@@ -38,7 +38,7 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     """
     if x.ndim != 4:
         raise ValueError(f'x must be (B, C, H, W), got the shape {tuple(x.shape)}')
-    check_kernel(x.shape[1], kernel_size, groups, scale_factor)
+    check_kernel(int(x.shape[1]), kernel_size, groups, scale_factor)
     batch, _, height, width = x.shape
     expected = batch, groups * kernel_size**2, scale_factor * height, scale_factor * width
     if tuple(masks.shape) != expected:

@@ -57,6 +57,7 @@ def differentiable_gradients(plain: Callable, inputs: Sequence, grads: Sequence[
     wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     outputs = plain(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs, )
+    outputs, grads = zip(*((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True)
     found = torch.autograd.grad(outputs, [inputs[i] for i in wanted], grads, create_graph=True)
     out = [None] * len(inputs)
     for i, gradient in zip(wanted, found, strict=True):

@@ -1,21 +1,23 @@
 """Softmax attention of every query to every key without an N x M tensor, for values that may be wide.
 
-FlashAttention (Dao et al., 2022, https://arxiv.org/abs/2205.14135): a program owns a block of queries and passes over
-the keys, with the maximum and the sum of the softmax so far; the backward computes the weights again from their
-log-sum-exp. Heads of segmentation are wider than those of language models (D 64 to 256, E up to 512), and that decides
-the division of labour:
+FlashAttention (Dao et al., 2022, https://arxiv.org/abs/2205.14135): a program owns a block of queries and goes over the
+keys, with the maximum and the sum of the softmax so far; the backward makes the weights again from their log-sum-exp.
+The heads of segmentation are wider than those of language models (D 64 to 256, E up to 512), which decides the rest:
 
-- The accumulator of BLOCK_N x BLOCK_E float32 fills the registers. Values wider than BLOCK_E are split over programs,
-  each of which computes the logits again: for D=64, E=512, BLOCK_E=256, 10 % more multiplications than with one.
-- Three kernels of the backward (grad_query, grad_key, grad_value), each with one accumulator, multiply 1.07 times (D=64,
-  E=512) to 1.14 times (D=E) as much as two, of which one would hold the accumulators of grad_key and grad_value.
-  The first two are one kernel with queries and keys exchanged.
+- The accumulator, rows x E in float32, is what fills the registers. Values wider than 256 (float32: 128) are split over
+  programs, and each computes the logits again: 10 % more multiplications for D=64, E=512.
+- The backward is three passes with one accumulator each. They multiply 7 % (D=64, E=512) to 14 % (D=E) more than two
+  passes, one of which would have to hold those of key and value together. For query and key it is the same kernel.
+- A matrix that does not fit into shared memory beside the others goes through it in pieces of its width.
 
-No atomics: the results are deterministic.
+There are no atomic operations: the results are deterministic. Products are those of the tensor cores, in the dtype of
+the inputs with sums in float32; the softmax is float32.
 
 Shapes: A and B batches, N queries, M keys, D width of queries and keys, E width of values.
 """
 
+# ruff: noqa: N803  constants of a kernel in capitals, as everywhere in Triton
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import torch
@@ -23,95 +25,156 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import dot_precision, on_device_of, shared_memory
+from .launching import OPTIONS, dot_precision, launch_what_fits, on_device_of
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
 
 
-class Blocks(NamedTuple):
-    """Sizes of the tiles: rows of the accumulator, rows met in one step of the loop, columns of D, of E."""
+class Tiles(NamedTuple):
+    """Rows of the accumulator, rows of the other side in a step of the loop, and the widths D and E up to which a
+    matrix is loaded as a whole (in the forward and for values, E up to which it is not split over programs)."""
 
     rows: int
-    steps: int
-    width: int
-    value_width: int
+    step: int
+    d: int
+    e: int
     num_warps: int
     num_stages: int
 
 
+# By bytes of a number, best first: the first that fits into shared memory is taken. Chosen for few spilled registers
+# when compiled for compute capabilities 8.0, 8.6 and 9.0, and for large rows, each of which reads all of the other side
+# from the L2 cache. Not timed.
+FORWARD = {
+    2: (Tiles(128, 64, 256, 256, 8, 3), Tiles(128, 64, 256, 256, 8, 2), Tiles(128, 32, 256, 256, 8, 2),
+        Tiles(64, 32, 256, 256, 4, 2), Tiles(32, 32, 128, 128, 4, 2), Tiles(16, 32, 128, 128, 4, 2)),
+    4: (Tiles(64, 32, 64, 128, 4, 2), Tiles(64, 16, 64, 128, 4, 2), Tiles(32, 16, 64, 64, 4, 2),
+        Tiles(16, 16, 64, 64, 4, 2)),
+}
+LOGITS_BACKWARD = {
+    2: (Tiles(128, 32, 256, 512, 8, 2), Tiles(64, 64, 256, 512, 8, 2), Tiles(64, 32, 256, 512, 8, 2),
+        Tiles(64, 32, 256, 256, 4, 2), Tiles(32, 32, 256, 256, 4, 2), Tiles(16, 32, 128, 128, 4, 2)),
+    4: (Tiles(128, 32, 64, 32, 8, 2), Tiles(64, 32, 64, 32, 4, 2), Tiles(32, 16, 32, 32, 4, 2),
+        Tiles(16, 16, 32, 32, 4, 2)),
+}
+# What a wider matrix is cut into, and the width of the accumulator up to which it is not split over programs.
+PIECE = {2: 128, 4: 32}
+WIDEST = {2: 256, 4: 128}
+
+
 def attention_forward(query: Tensor, key: Tensor, value: Tensor, scale: float,
                       exclude_itself: bool = False) -> tuple[Tensor, Tensor]:
-    """``softmax(scale * query key^T) value`` and the logarithm of the sum that the softmax divides by.
+    """``softmax(scale * query key^T) value`` and the log-sum-exp of the logits.
 
     Args:
-        query: (A, B, N, D) of float16, bfloat16 or float32, with any strides, as all tensors here.
+        query: (A, B, N, D) in float16, bfloat16 or float32. Any strides, as all tensors here; with a last dimension
+            that is not dense it is copied.
         key: (A, B, M, D).
         value: (A, B, M, E).
         scale: factor of the logits.
         exclude_itself: query i does not see key i.
 
     Returns:
-        out (A, B, N, E) in the dtype of ``value``, contiguous, and lse (A, B, N) in float32, natural logarithm. A query
-        without any key has ``out = 0`` and ``lse = -inf``.
+        out (A, B, N, E) in the dtype of ``value`` and lse (A, B, N) in float32, both contiguous. A query that sees no
+        key gets ``out = 0`` and ``lse = -inf``.
     """
     (a, b, n, d), (m, e) = query.shape, value.shape[2:]
     out = value.new_empty(a, b, n, e)
-    lse = torch.empty(a, b, n, device=query.device, dtype=torch.float32)
+    lse = query.new_empty(a, b, n, dtype=torch.float32)
     if not out.numel():
         return out, lse.fill_(-torch.inf)
-    blocks = forward_blocks(query, d, e)
-    grid = a * b * triton.cdiv(n, blocks.rows), triton.cdiv(e, blocks.value_width)
-    with on_device_of(query):
-        _forward_kernel[grid](
-            query, key, value, out, lse, scale * LOG2_E.value, b, n, m,
-            *query.stride(), *key.stride(), *value.stride(),
+    query, key, value = map(_dense_rows, (query, key, value))
+
+    def launch(tiles: Tiles) -> None:
+        block_e = min(_power_of_two(e), tiles.e)
+        _forward_kernel[a * b * triton.cdiv(n, tiles.rows), triton.cdiv(e, block_e)](
+            query, key, value, out, lse, scale * LOG2_E.value, b, n, m, *_strides(query, key, value),
             D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype),
-            BLOCK_N=blocks.rows, BLOCK_M=blocks.steps, BLOCK_D=blocks.width, BLOCK_E=blocks.value_width,
-            num_warps=blocks.num_warps, num_stages=blocks.num_stages)
+            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=block_e,
+            num_warps=tiles.num_warps, num_stages=tiles.num_stages, **OPTIONS)
+
+    _launch(launch, FORWARD, n, query, d, e, exclude_itself, 'forward')
     return out, lse
 
 
-def attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, lse: Tensor, delta: Tensor, scale: float,
-                       exclude_itself: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`attention_forward`, or of a softmax over more keys than these.
+def attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, lse: Tensor, delta: Tensor,
+                       scale: float, exclude_itself: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`attention_forward`, also of its part in a softmax over more keys than these.
 
     Args:
-        grad: (A, B, N, E), gradient of ``out``.
-        query, key, value, scale, exclude_itself: those of the forward.
-        lse: (A, B, N) float32, of the whole softmax: the weights are ``exp(scale * query key^T - lse)``.
-        delta: (A, B, N) float32, the sums over E of ``grad * out``, with ``out`` of the whole softmax.
+        grad: (A, B, N, E), the gradient of the output, in the dtype of ``value``.
+        query, key, value, scale, exclude_itself: as in the forward.
+        lse: (A, B, N) in float32, of the whole softmax: the weights are ``exp(scale * query key^T - lse)``.
+        delta: (A, B, N) in float32, ``(grad * out).sum(-1)`` with the output of the whole softmax.
 
     Returns:
-        Gradients of query, key and value, contiguous, in their dtypes.
+        Gradients of query, key and value in their dtypes, contiguous.
     """
-    grads = tuple(torch.zeros_like(t, memory_format=torch.contiguous_format) for t in (query, key, value))
-    grad_query, grad_key, grad_value = grads
-    (b, n, d), (m, e) = query.shape[1:], value.shape[2:]
-    if not (query.numel() and value.numel()):
-        return grads
+    a, b, n, d = query.shape
+    m, e = value.shape[2:]
+    grad_query, grad_key, grad_value = (torch.empty_like(t, memory_format=torch.contiguous_format)
+                                        for t in (query, key, value))
+    if 0 in (query.numel(), value.numel()):
+        return grad_query.zero_(), grad_key.zero_(), grad_value.zero_()
+    grad, query, key, value = map(_dense_rows, (grad, query, key, value))
     lse, delta = lse.contiguous(), delta.contiguous()
-    options = dict(D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype))
-    with on_device_of(query):
-        blocks = logits_backward_blocks(query, d, e)
-        out_width = min(triton.next_power_of_2(max(d, 16)), 256)
-        for rows, columns, out in [((query, grad), (key, value), grad_query), ((key, value), (query, grad), grad_key)]:
-            num_rows, num_columns = rows[0].shape[2], columns[0].shape[2]
-            grid = query.shape[0] * b * triton.cdiv(num_rows, blocks.rows), triton.cdiv(d, out_width)
-            _logits_backward_kernel[grid](
-                *rows, *columns, lse, delta, out, scale, scale * LOG2_E.value, b, num_rows, num_columns,
-                *(stride for t in (*rows, *columns) for stride in t.stride()),
-                **options, ROWS_ARE_QUERIES=out is grad_query, BLOCK_R=blocks.rows, BLOCK_C=blocks.steps,
-                BLOCK_D=blocks.width, BLOCK_E=blocks.value_width, BLOCK_OUT=out_width,
-                num_warps=blocks.num_warps, num_stages=blocks.num_stages)
-        blocks = value_backward_blocks(query, d, e)
-        grid = query.shape[0] * b * triton.cdiv(m, blocks.rows), triton.cdiv(e, blocks.value_width)
-        _value_backward_kernel[grid](
-            query, key, grad, lse, grad_value, scale * LOG2_E.value, b, n, m,
-            *query.stride(), *key.stride(), *grad.stride(),
-            **options, BLOCK_M=blocks.rows, BLOCK_N=blocks.steps, BLOCK_D=blocks.width, BLOCK_E=blocks.value_width,
-            num_warps=blocks.num_warps, num_stages=blocks.num_stages)
-    return grads
+    logit_scale = scale * LOG2_E.value
+    constants = dict(D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype), **OPTIONS)
+
+    def logits_backward(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], out: Tensor) -> None:
+        num_rows, num_columns = rows[0].shape[2], columns[0].shape[2]
+        block_out = min(_power_of_two(d), WIDEST[query.element_size()])
+
+        def launch(tiles: Tiles) -> None:
+            _logits_backward_kernel[a * b * triton.cdiv(num_rows, tiles.rows), triton.cdiv(d, block_out)](
+                *rows, *columns, lse, delta, out, scale, logit_scale, b, num_rows, num_columns,
+                *_strides(*rows, *columns), ROWS_ARE_QUERIES=out is grad_query, ROWS=tiles.rows, STEP=tiles.step,
+                BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=_whole_or_piece(e, tiles.e, query),
+                BLOCK_OUT=block_out, num_warps=tiles.num_warps, num_stages=tiles.num_stages, **constants)
+
+        _launch(launch, LOGITS_BACKWARD, num_rows, query, d, e, exclude_itself, out is grad_query)
+
+    def value_backward(tiles: Tiles) -> None:
+        block_e = min(_power_of_two(e), tiles.e)
+        _value_backward_kernel[a * b * triton.cdiv(m, tiles.rows), triton.cdiv(e, block_e)](
+            query, key, grad, lse, grad_value, logit_scale, b, n, m, *_strides(query, key, grad),
+            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=block_e,
+            num_warps=tiles.num_warps, num_stages=tiles.num_stages, **constants)
+
+    logits_backward((query, grad), (key, value), grad_query)
+    logits_backward((key, value), (query, grad), grad_key)
+    _launch(value_backward, FORWARD, m, query, d, e, exclude_itself, 'value')
+    return grad_query, grad_key, grad_value
+
+
+def _launch(launch: Callable[[Tiles], None], table: dict[int, tuple[Tiles, ...]], num_rows: int, tensor: Tensor,
+            *key: Hashable) -> None:
+    # The rows of a small map, 129 say, would leave most of the last 128 empty.
+    most = 1.5 * 16 * triton.cdiv(num_rows, 16)
+    candidates = tuple(tiles for tiles in table[tensor.element_size()]
+                       if tiles.rows * triton.cdiv(num_rows, tiles.rows) <= most)
+    with on_device_of(tensor):
+        launch_what_fits(launch, candidates, tensor.device, tensor.dtype, *key)
+
+
+def _dense_rows(x: Tensor) -> Tensor:
+    # Else no asynchronous copies to shared memory, and M or N / rows many reads of single numbers.
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _strides(*tensors: Tensor) -> list[int]:
+    return [stride for tensor in tensors for stride in tensor.stride()[:3]]
+
+
+def _power_of_two(width: int) -> int:
+    # 16 is the least that tensor cores multiply.
+    return max(triton.next_power_of_2(width), 16)
+
+
+def _whole_or_piece(width: int, largest: int, tensor: Tensor) -> int:
+    width = _power_of_two(width)
+    return width if width <= largest else min(largest, PIECE[tensor.element_size()])
 
 
 @triton.jit
@@ -125,25 +188,25 @@ def _rows(pointer, rows, stride):
 
 
 @triton.jit
-def _tile(rows, inside, stride, begin, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
+def _tile(rows, inside, begin, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
     """BLOCK columns from ``begin`` on; zero where the matrix has none."""
     columns = begin + tl.arange(0, BLOCK)
     mask = inside[:, None]
     if WIDTH % BLOCK != 0:
         mask = mask & (columns < WIDTH)[None, :]
-    return tl.load(rows + columns.to(tl.int64)[None, :] * stride, mask=mask, other=0.0)
+    return tl.load(rows + columns[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def _products(left_tile, left, left_inside, left_stride, right, right_inside, right_stride,
+def _products(left_tile, left, left_inside, right, right_inside,
               WIDTH: tl.constexpr, BLOCK: tl.constexpr, PRECISION: tl.constexpr):
     """left right^T. ``left_tile`` is the first BLOCK columns of left, kept over the loop of the caller: often all."""
-    out = tl.dot(left_tile, tl.trans(_tile(right, right_inside, right_stride, 0, WIDTH, BLOCK)),
+    out = tl.dot(left_tile, tl.trans(_tile(right, right_inside, 0, WIDTH, BLOCK)),
                  input_precision=PRECISION)
     if WIDTH > BLOCK:
         for begin in range(BLOCK, WIDTH, BLOCK):
-            out = tl.dot(_tile(left, left_inside, left_stride, begin, WIDTH, BLOCK),
-                         tl.trans(_tile(right, right_inside, right_stride, begin, WIDTH, BLOCK)),
+            out = tl.dot(_tile(left, left_inside, begin, WIDTH, BLOCK),
+                         tl.trans(_tile(right, right_inside, begin, WIDTH, BLOCK)),
                          out, input_precision=PRECISION)
     return out
 
@@ -162,12 +225,12 @@ def _visible(logits, rows, columns, num_columns, EXCLUDE_ITSELF: tl.constexpr):
 def _lse_in_powers_of_two(lse, queries, num_queries):
     """Such that exp2(logits - lse) is zero for a query that does not exist or sees no key."""
     lse = tl.load(lse + queries, mask=queries < num_queries, other=float('inf'))
-    return LOG2_E * tl.where(lse == float('-inf'), float('inf'), lse)
+    return tl.where(lse == float('-inf'), float('inf'), lse) * LOG2_E
 
 
 @triton.jit
 def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries, num_keys,
-                    query_a, query_b, query_n, query_d, key_a, key_b, key_m, key_d, value_a, value_b, value_m, value_e,
+                    query_a, query_b, query_n, key_a, key_b, key_m, value_a, value_b, value_m,
                     D: tl.constexpr, E: tl.constexpr, EXCLUDE_ITSELF: tl.constexpr, PRECISION: tl.constexpr,
                     ROWS: tl.constexpr, STEP: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr):
     num_blocks = tl.cdiv(num_queries, ROWS)
@@ -178,7 +241,7 @@ def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries
     query = _rows(_image(query, batch, num_b, query_a, query_b), rows, query_n)
     key = _image(key, batch, num_b, key_a, key_b)
     value = _image(value, batch, num_b, value_a, value_b)
-    query_tile = _tile(query, inside, query_d, 0, D, BLOCK_D)
+    query_tile = _tile(query, inside, 0, D, BLOCK_D)
 
     acc = tl.zeros((ROWS, BLOCK_E), tl.float32)
     maximum = tl.full((ROWS,), float('-inf'), tl.float32)
@@ -186,8 +249,8 @@ def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries
     for start in range(0, num_keys, STEP):
         keys = start + tl.arange(0, STEP)
         keys_inside = keys < num_keys
-        logits = logit_scale * _products(query_tile, query, inside, query_d, _rows(key, keys, key_m), keys_inside,
-                                         key_d, D, BLOCK_D, PRECISION)
+        logits = logit_scale * _products(query_tile, query, inside, _rows(key, keys, key_m), keys_inside,
+                                         D, BLOCK_D, PRECISION)
         logits = _visible(logits, rows, keys, num_keys, EXCLUDE_ITSELF)
         new_maximum = tl.maximum(maximum, tl.max(logits, 1))
         # While a query has seen no key, -inf - -inf would be NaN.
@@ -195,7 +258,7 @@ def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries
         weights = tl.exp2(logits - shift[:, None])
         decay = tl.exp2(maximum - shift)
         total = total * decay + tl.sum(weights, 1)
-        values = _tile(_rows(value, keys, value_m), keys_inside, value_e, begin_e, E, BLOCK_E)
+        values = _tile(_rows(value, keys, value_m), keys_inside, begin_e, E, BLOCK_E)
         acc = tl.dot(weights.to(values.dtype), values, acc * decay[:, None], input_precision=PRECISION)
         maximum = new_maximum
 
@@ -205,18 +268,18 @@ def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries
     tl.store(out + row[:, None] * E + columns[None, :], (acc / total[:, None]).to(out.dtype.element_ty),
              mask=inside[:, None] & (columns < E)[None, :])
     if begin_e == 0:
-        tl.store(lse + row, LN_2 * (maximum + tl.log2(total)), mask=inside)
+        tl.store(lse + row, (maximum + tl.log2(total)) * LN_2, mask=inside)
 
 
 @triton.jit
 def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, scale, logit_scale,
                             num_b, num_rows, num_columns,
-                            row_xa, row_xb, row_xr, row_xd, row_ya, row_yb, row_yr, row_ye,
-                            column_xa, column_xb, column_xc, column_xd, column_ya, column_yb, column_yc, column_ye,
+                            row_xa, row_xb, row_xr, row_ya, row_yb, row_yr,
+                            column_xa, column_xb, column_xc, column_ya, column_yb, column_yc,
                             D: tl.constexpr, E: tl.constexpr, EXCLUDE_ITSELF: tl.constexpr, PRECISION: tl.constexpr,
                             ROWS_ARE_QUERIES: tl.constexpr, ROWS: tl.constexpr, STEP: tl.constexpr,
                             BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr, BLOCK_OUT: tl.constexpr):
-    """out_r = scale sum_c P_rc (row_y_r . column_y_c - delta) column_x_c with P = exp(scale row_x_r . column_x_c - lse).
+    """out_r = scale sum_c P_rc (row_y_r . column_y_c - delta) column_x_c, with the weights P of the softmax.
 
     The gradient of the queries, if they are row_x with the gradient of the output as row_y, and keys and values are
     column_x and column_y; with rows and columns exchanged, that of the keys. lse and delta are those of the query.
@@ -230,8 +293,8 @@ def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, s
     row_y = _rows(_image(row_y, batch, num_b, row_ya, row_yb), rows, row_yr)
     column_x = _image(column_x, batch, num_b, column_xa, column_xb)
     column_y = _image(column_y, batch, num_b, column_ya, column_yb)
-    x_tile = _tile(row_x, inside, row_xd, 0, D, BLOCK_D)
-    y_tile = _tile(row_y, inside, row_ye, 0, E, BLOCK_E)
+    x_tile = _tile(row_x, inside, 0, D, BLOCK_D)
+    y_tile = _tile(row_y, inside, 0, E, BLOCK_E)
     num_queries = num_rows if ROWS_ARE_QUERIES else num_columns
     lse += batch.to(tl.int64) * num_queries
     delta += batch.to(tl.int64) * num_queries
@@ -245,16 +308,16 @@ def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, s
         columns_inside = columns < num_columns
         x = _rows(column_x, columns, column_xc)
         y = _rows(column_y, columns, column_yc)
-        logits = logit_scale * _products(x_tile, row_x, inside, row_xd, x, columns_inside, column_xd,
+        logits = logit_scale * _products(x_tile, row_x, inside, x, columns_inside,
                                          D, BLOCK_D, PRECISION)
         logits = _visible(logits, rows, columns, num_columns, EXCLUDE_ITSELF)
-        grads = _products(y_tile, row_y, inside, row_ye, y, columns_inside, column_ye, E, BLOCK_E, PRECISION)
+        grads = _products(y_tile, row_y, inside, y, columns_inside, E, BLOCK_E, PRECISION)
         if not ROWS_ARE_QUERIES:
             lses = _lse_in_powers_of_two(lse, columns, num_columns)[None, :]
             deltas = tl.load(delta + columns, mask=columns_inside, other=0.0)[None, :]
         grads = tl.exp2(logits - lses) * (grads - deltas)
         # With one block of D, these are the columns that the logits were made of, and the compiler loads them once.
-        x_out = _tile(x, columns_inside, column_xd, begin_out, D, BLOCK_OUT)
+        x_out = _tile(x, columns_inside, begin_out, D, BLOCK_OUT)
         acc = tl.dot(grads.to(x_out.dtype), x_out, acc, input_precision=PRECISION)
 
     row = batch.to(tl.int64) * num_rows + rows
@@ -265,7 +328,7 @@ def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, s
 
 @triton.jit
 def _value_backward_kernel(query, key, grad, lse, out, logit_scale, num_b, num_queries, num_keys,
-                           query_a, query_b, query_n, query_d, key_a, key_b, key_m, key_d, grad_a, grad_b, grad_n, grad_e,
+                           query_a, query_b, query_n, key_a, key_b, key_m, grad_a, grad_b, grad_n,
                            D: tl.constexpr, E: tl.constexpr, EXCLUDE_ITSELF: tl.constexpr, PRECISION: tl.constexpr,
                            ROWS: tl.constexpr, STEP: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_E: tl.constexpr):
     """out_m = sum_n exp(scale query_n . key_m - lse_n) grad_n, the gradient of the values."""
@@ -278,17 +341,17 @@ def _value_backward_kernel(query, key, grad, lse, out, logit_scale, num_b, num_q
     key = _rows(_image(key, batch, num_b, key_a, key_b), rows, key_m)
     grad = _image(grad, batch, num_b, grad_a, grad_b)
     lse += batch.to(tl.int64) * num_queries
-    key_tile = _tile(key, inside, key_d, 0, D, BLOCK_D)
+    key_tile = _tile(key, inside, 0, D, BLOCK_D)
 
     acc = tl.zeros((ROWS, BLOCK_E), tl.float32)
     for start in range(0, num_queries, STEP):
         queries = start + tl.arange(0, STEP)
         queries_inside = queries < num_queries
-        logits = logit_scale * _products(key_tile, key, inside, key_d, _rows(query, queries, query_n), queries_inside,
-                                         query_d, D, BLOCK_D, PRECISION)
+        logits = logit_scale * _products(key_tile, key, inside, _rows(query, queries, query_n), queries_inside,
+                                         D, BLOCK_D, PRECISION)
         logits = _visible(logits, rows, queries, num_queries, EXCLUDE_ITSELF)
         weights = tl.exp2(logits - _lse_in_powers_of_two(lse, queries, num_queries)[None, :])
-        grads = _tile(_rows(grad, queries, grad_n), queries_inside, grad_e, begin_e, E, BLOCK_E)
+        grads = _tile(_rows(grad, queries, grad_n), queries_inside, begin_e, E, BLOCK_E)
         acc = tl.dot(weights.to(grads.dtype), grads, acc, input_precision=PRECISION)
 
     row = batch.to(tl.int64) * num_keys + rows

@@ -1,13 +1,14 @@
-"""CARAFE, the operation of mmseg_attn.ops.carafe: every output pixel is the sum, weighted by its mask, of k x k input
-pixels.
+"""CARAFE on the GPU: what mmseg_attn.ops.carafe defines, every output pixel the weighted sum of k x k input pixels.
 
-A thread owns an input pixel and the s x s output pixels around it, which read the same k x k inputs: an input that was
-loaded once serves s x s sums, a mask as many sums as there are channels in the tile. That is what counts, since at k=5
-an output costs 50 operations, and without sharing 25 loads. Sums are float32. No atomics: the results are deterministic.
+A thread owns an input pixel and the s x s output pixels that share its k x k inputs, for several channels, which share
+the masks. A number that was loaded then enters s^2 sums (an input) or one for each channel (a mask). Without that, an
+output would take 2 k^2 loads for k^2 additions, and loads, not memory, would be the limit. Sums are float32. There are
+no atomic operations: the results are deterministic.
 
 Shapes: B batch, C channels, G groups of channels, k width of the kernels, s scale factor, H and W of the input.
 """
 
+# ruff: noqa: N803  constants of a kernel in capitals, as everywhere in Triton
 import torch
 import triton
 import triton.language as tl
@@ -15,30 +16,29 @@ from torch import Tensor
 
 from .launching import OPTIONS, on_device_of
 
-# Input pixels of a program, one for each of its threads.
+# Input pixels of a program: one for each thread, since then no number changes threads.
 PIXELS = 128
-# Sums that a thread keeps in registers.
+# Sums of a thread, in registers. For s=2, k=5 none is spilled (compiled for compute capability 9.0). Not timed.
 SUMS = 64
 
 
 def carafe_forward(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
-    """Args and result are those of :func:`mmseg_attn.ops.carafe`, unchecked; float16, bfloat16 or float32.
+    """Arguments and result are those of :func:`mmseg_attn.ops.carafe`, without its checks.
 
-    The result is contiguous.
+    float16, bfloat16 or float32. The result is contiguous.
     """
     x, masks = x.contiguous(), masks.contiguous()
-    (batch, channels, height, width), scale = x.shape, scale_factor
-    out = x.new_empty(batch, channels, scale * height, scale * width)
+    batch, channels, height, width = x.shape
+    out = x.new_empty(batch, channels, scale_factor * height, scale_factor * width)
     if not out.numel():
         return out
-    columns = triton.next_power_of_2(scale)
+    columns = triton.next_power_of_2(scale_factor)
     rows = max(min(columns, 16 // columns), 1)
     block = max(min(SUMS // (rows * columns), triton.next_power_of_2(channels // groups)), 1)
-    row_blocks = triton.cdiv(scale, rows)
-    grid = (triton.cdiv(height * width, PIXELS), triton.cdiv(channels // groups, block) * row_blocks, batch * groups)
+    parts = triton.cdiv(channels // groups, block) * triton.cdiv(scale_factor, rows)
     with on_device_of(x):
-        _forward_kernel[grid](
-            x, masks, out, channels // groups, height, width, row_blocks, K=kernel_size, S=scale,
+        _forward_kernel[parts * triton.cdiv(height * width, PIXELS) * batch * groups,](
+            x, masks, out, parts, channels // groups, height, width, K=kernel_size, S=scale_factor,
             ROWS=rows, COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
     return out
 
@@ -47,35 +47,47 @@ def carafe_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int, gr
                     scale_factor: int) -> tuple[Tensor, Tensor]:
     """Gradients of x and masks, contiguous and in their dtypes, from that of the result."""
     grad, x, masks = grad.contiguous(), x.contiguous(), masks.contiguous()
-    (batch, channels, height, width), scale = x.shape, scale_factor
+    batch, channels, height, width = x.shape
     grad_x, grad_masks = torch.empty_like(x), torch.empty_like(masks)
     if not grad.numel():
         return grad_x.zero_(), grad_masks.zero_()
     sizes = channels // groups, height, width
-    pixel_blocks = triton.cdiv(height * width, PIXELS)
-    columns = triton.next_power_of_2(scale)
+    programs = triton.cdiv(height * width, PIXELS) * batch * groups
+    columns = triton.next_power_of_2(scale_factor)
     with on_device_of(x):
         block = max(min(SUMS // 2 // columns, triton.next_power_of_2(channels // groups)), 1)
-        _input_backward_kernel[pixel_blocks, triton.cdiv(channels // groups, block), batch * groups](
-            grad, masks, grad_x, *sizes, K=kernel_size, S=scale,
+        parts = triton.cdiv(channels // groups, block)
+        _input_backward_kernel[parts * programs,](
+            grad, masks, grad_x, parts, *sizes, K=kernel_size, S=scale_factor,
             COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
         rows = max(min(columns, 4 // columns), 1)
-        taps = max(min(SUMS // 2 // (rows * columns), triton.next_power_of_2(kernel_size**2)), 1)
-        row_blocks = triton.cdiv(scale, rows)
-        _masks_backward_kernel[pixel_blocks, triton.cdiv(kernel_size**2, taps) * row_blocks, batch * groups](
-            grad, x, grad_masks, *sizes, row_blocks, K=kernel_size, S=scale,
-            ROWS=rows, COLUMNS=columns, TAPS=taps, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
+        block = max(min(SUMS // 2 // (rows * columns), triton.next_power_of_2(kernel_size**2)), 1)
+        parts = triton.cdiv(kernel_size**2, block) * triton.cdiv(scale_factor, rows)
+        _masks_backward_kernel[parts * programs,](
+            grad, x, grad_masks, parts, *sizes, K=kernel_size, S=scale_factor,
+            ROWS=rows, COLUMNS=columns, TAPS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
     return grad_x, grad_masks
 
 
 @triton.jit
-def _forward_kernel(x, masks, out, channels, height, width, row_blocks, K: tl.constexpr, S: tl.constexpr,
+def _share_of_work(parts, height, width, PIXELS: tl.constexpr):
+    """Part, pixels and group of this program. The parts of the same pixels read the same numbers, so they are
+    neighbours, which run at the same time."""
+    program = tl.program_id(0)
+    blocks = tl.cdiv(height * width, PIXELS)
+    pixels = program // parts % blocks * PIXELS + tl.arange(0, PIXELS)
+    return program % parts, pixels, (program // parts // blocks).to(tl.int64)
+
+
+@triton.jit
+def _forward_kernel(x, masks, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr):
     """Axes: rows of the s x s outputs, channels, input pixels, columns of the s x s outputs."""
-    group = tl.program_id(2).to(tl.int64)
-    row_out = (tl.program_id(1) % row_blocks * ROWS + tl.arange(0, ROWS))[:, None, None, None]
-    channel = (tl.program_id(1) // row_blocks * CHANNELS + tl.arange(0, CHANNELS))[None, :, None, None]
-    pixel = (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))[None, None, :, None]
+    part, pixel, group = _share_of_work(parts, height, width, PIXELS)
+    row_blocks = tl.cdiv(S, ROWS)
+    row_out = (part % row_blocks * ROWS + tl.arange(0, ROWS))[:, None, None, None]
+    channel = (part // row_blocks * CHANNELS + tl.arange(0, CHANNELS))[None, :, None, None]
+    pixel = pixel[None, None, :, None]
     column_out = tl.arange(0, COLUMNS)[None, None, None, :]
     row, column = pixel // width, pixel % width
     exists = (pixel < height * width) & (row_out < S) & (column_out < S)
@@ -96,13 +108,13 @@ def _forward_kernel(x, masks, out, channels, height, width, row_blocks, K: tl.co
 
 
 @triton.jit
-def _input_backward_kernel(grad, masks, out, channels, height, width, K: tl.constexpr, S: tl.constexpr,
+def _input_backward_kernel(grad, masks, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                            COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr):
     """Every input pixel gathers from the outputs that read it. Axes: channels, input pixels, columns of the s x s
     outputs, which are loaded together."""
-    group = tl.program_id(2).to(tl.int64)
-    channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[:, None, None]
-    pixel = (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))[None, :, None]
+    part, pixel, group = _share_of_work(parts, height, width, PIXELS)
+    channel = (part * CHANNELS + tl.arange(0, CHANNELS))[:, None, None]
+    pixel = pixel[None, :, None]
     column_out = tl.arange(0, COLUMNS)[None, None, :]
     row, column = pixel // width, pixel % width
     size = tl.cast(height, tl.int64) * width
@@ -121,20 +133,20 @@ def _input_backward_kernel(grad, masks, out, channels, height, width, K: tl.cons
             weights = tl.load(masks + shift + tap * (S * S) * size, mask=inside, other=0.0)
             grads = tl.load(grad + shift, mask=inside & (channel < channels), other=0.0)
             acc += weights.to(tl.float32) * grads.to(tl.float32)
-    channel = (tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS))[:, None]
-    pixel = (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))[None, :]
-    tl.store(out + (group * channels + channel) * size + pixel, tl.sum(acc, 2).to(out.dtype.element_ty),
+    acc = tl.sum(acc, 2, keep_dims=True)
+    tl.store(out + (group * channels + channel) * size + pixel, acc.to(out.dtype.element_ty),
              mask=(channel < channels) & (pixel < height * width))
 
 
 @triton.jit
-def _masks_backward_kernel(grad, x, out, channels, height, width, row_blocks, K: tl.constexpr, S: tl.constexpr,
+def _masks_backward_kernel(grad, x, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                            ROWS: tl.constexpr, COLUMNS: tl.constexpr, TAPS: tl.constexpr, PIXELS: tl.constexpr):
     """Axes: taps, rows of the s x s outputs, input pixels, columns of the s x s outputs."""
-    group = tl.program_id(2).to(tl.int64)
-    row_out = (tl.program_id(1) % row_blocks * ROWS + tl.arange(0, ROWS))[None, :, None, None]
-    tap = (tl.program_id(1) // row_blocks * TAPS + tl.arange(0, TAPS))[:, None, None, None]
-    pixel = (tl.program_id(0) * PIXELS + tl.arange(0, PIXELS))[None, None, :, None]
+    part, pixel, group = _share_of_work(parts, height, width, PIXELS)
+    row_blocks = tl.cdiv(S, ROWS)
+    row_out = (part % row_blocks * ROWS + tl.arange(0, ROWS))[None, :, None, None]
+    tap = (part // row_blocks * TAPS + tl.arange(0, TAPS))[:, None, None, None]
+    pixel = pixel[None, None, :, None]
     column_out = tl.arange(0, COLUMNS)[None, None, None, :]
     row, column = pixel // width, pixel % width
     exists = (pixel < height * width) & (row_out < S) & (column_out < S)

@@ -1,13 +1,19 @@
-"""What the launchers of all kernels need to know about the device."""
+"""What the launchers of all kernels share."""
 
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 import torch
-import triton
 from torch import Tensor
+from triton.runtime.errors import OutOfResources
 
-# Of every launch: a * b + c in one instruction, which Triton 3.10 no longer makes unless asked to.
+T = TypeVar('T', bound=Hashable)
+
+# Of every launch: a * b + c in one instruction. From Triton 3.10 on it makes two unless told.
 OPTIONS = dict(enable_fp_fusion=True)
+
+_first_that_fits: dict[Hashable, int] = {}
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager:
@@ -15,19 +21,29 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def shared_memory(tensor: Tensor) -> int:
-    """Bytes of shared memory that one program can have on the tensor's device."""
-    if not tensor.is_cuda:
-        return 2**16
-    return triton.runtime.driver.active.utils.get_device_properties(tensor.device.index)['max_shared_mem']
+def launch_what_fits(launch: Callable[[T], None], candidates: tuple[T, ...], *key: Hashable) -> None:
+    """Calls ``launch`` with the first candidate for which the device has the shared memory.
+
+    Which one that is gets remembered for ``key`` and the candidates: finding out means to compile.
+    """
+    key = *key, candidates
+    for index in range(_first_that_fits.get(key, 0), len(candidates)):
+        try:
+            launch(candidates[index])
+        except OutOfResources:
+            if index + 1 == len(candidates):
+                raise
+        else:
+            _first_that_fits[key] = index
+            return
 
 
 def dot_precision(dtype: torch.dtype) -> str:
-    """How ``tl.dot`` multiplies: in float32 as torch.matmul is allowed to, otherwise as exactly as the inputs are."""
+    """How ``tl.dot`` multiplies: float32 as torch.matmul may, halves in any case exactly."""
     if dtype != torch.float32 or torch.version.hip:
         return 'ieee'
     matmul = torch.backends.cuda.matmul
-    # From 2.9 on `allow_tf32` raises an error where the user has set the newer `fp32_precision`.
+    # Since 2.9 `allow_tf32` raises an error where the user has set its successor, `fp32_precision`.
     allowed = matmul.fp32_precision == 'tf32' if hasattr(matmul, 'fp32_precision') else matmul.allow_tf32
-    # Three products of tensor cores, which lose nothing that float32 has; the exact alternative leaves them idle.
+    # Three products on the tensor cores give the precision of float32; 'ieee' would leave the tensor cores idle.
     return 'tf32' if allowed else 'tf32x3'

@@ -9,6 +9,7 @@ loads, which neighbouring pixels mostly find in the cache, and four multiplicati
 Shapes: B batch, C channels, G groups of channels, K taps, H and W of the map; g(c) is the group of channel c.
 """
 
+# ruff: noqa: N803  constants of a kernel in capitals, as everywhere in Triton
 import torch
 import triton
 import triton.language as tl
@@ -210,10 +211,11 @@ def _taps_backward_kernel(grad, x, positions, weights, grad_positions, grad_weig
             exists = channel < group_width
             channel += group * group_width
             grads = tl.load(grad + channel, mask=inside[:, None] & exists, other=0.0).to(tl.float32)
-            upper_left += _corner_products(grads, x + channel, top, left, inside, exists, channels, height, width, 0, 0)
-            upper_right += _corner_products(grads, x + channel, top, left, inside, exists, channels, height, width, 0, 1)
-            lower_left += _corner_products(grads, x + channel, top, left, inside, exists, channels, height, width, 1, 0)
-            lower_right += _corner_products(grads, x + channel, top, left, inside, exists, channels, height, width, 1, 1)
+            corners = x + channel
+            upper_left += _corner_products(grads, corners, top, left, inside, exists, channels, height, width, 0, 0)
+            upper_right += _corner_products(grads, corners, top, left, inside, exists, channels, height, width, 0, 1)
+            lower_left += _corner_products(grads, corners, top, left, inside, exists, channels, height, width, 1, 0)
+            lower_right += _corner_products(grads, corners, top, left, inside, exists, channels, height, width, 1, 1)
         upper_left, upper_right = tl.sum(upper_left, 1), tl.sum(upper_right, 1)
         lower_left, lower_right = tl.sum(lower_left, 1), tl.sum(lower_right, 1)
         place_weight = ((image * num_groups + group) * num_taps + tap) * size + pixel
