@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=2 python -m benchmarks.operations --out docs/benchmarks/operations.json
 
-`tools/benchmark.py` compares whole heads; this compares what is inside them. The results are checked first. PSANet's mask
-needs an mmcv with compiled operators, whose run takes minutes; its row is left out without one.
+`tools/benchmark.py` compares whole heads; this compares what is inside them. The results are checked first. The peer
+of PSANet's mask needs an mmcv with compiled operators, and takes minutes; without them its rows are left out.
 """
 
 import argparse
@@ -19,12 +19,15 @@ from mmseg.models.decode_heads.da_head import CAM, PAM
 from torch import Tensor, nn
 
 from mmseg_attn.attention import ChannelAttention, CrissCrossAttention, NonLocal, PositionAttention
+from mmseg_attn.attention.dgmn import sampling_positions
 from mmseg_attn.benchmark.cases import head_config, spread_constants
 from mmseg_attn.benchmark.machine import commit, hardware, versions
 from mmseg_attn.benchmark.memory import peak_memory
 from mmseg_attn.benchmark.peers import build_pair
 from mmseg_attn.benchmark.timing import interleaved_times, quartiles, ratio
 from mmseg_attn.ops.carafe import carafe
+from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
+from mmseg_attn.ops.psa import point_attention
 from mmseg_attn.ops.psa_mask import relative_to_absolute
 
 CPU = torch.device('cpu')
@@ -78,7 +81,8 @@ def channel_attention(height: int, width: int) -> Row:
 
 def criss_cross(height: int, width: int) -> Row:
     ours = spread_constants(CrissCrossAttention(512, recurrence=1))
-    return ours, _EquationOfCrissCross(ours), [torch.randn(1, 512, height, width)], "mmcv's CrissCrossAttention, rewritten"
+    return (ours, _EquationOfCrissCross(ours), [torch.randn(1, 512, height, width)],
+            "mmcv's CrissCrossAttention, rewritten")
 
 
 class _EquationOfCrissCross(nn.Module):
@@ -112,7 +116,8 @@ def em_attention(height: int, width: int) -> Row:
 
 def adaptive_context(height: int, width: int) -> Row:
     ours, theirs = build_pair('apcnet', head_config('apcnet', channels=512), 'block')
-    return ours.blocks[-1], theirs.blocks[-1], [torch.randn(2, 2048, height, width)], 'mmseg ACM, pool_scale=6, 2 images'
+    inputs = [torch.randn(2, 2048, height, width)]
+    return ours.blocks[-1], theirs.blocks[-1], inputs, 'mmseg ACM, pool_scale=6, 2 images'
 
 
 def upsampling(height: int, width: int) -> Row:
@@ -126,6 +131,42 @@ def _carafe_by_unfold(x: Tensor, masks: Tensor) -> Tensor:
     patches = F.unfold(x, 5, padding=2).unflatten(2, (height, width)).unflatten(1, (-1, 25))
     weights = F.pixel_unshuffle(masks, 2).unflatten(1, (25, 4))
     return F.pixel_shuffle(torch.einsum('bckhw,bkshw->bcshw', patches, weights).flatten(1, 2), 2)
+
+
+def message_passing(height: int, width: int) -> Row:
+    positions = sampling_positions(2 * torch.randn(1, 18, height, width), rate=4)
+    inputs = [torch.randn(1, 512, height, width), positions, torch.randn(1, 4, 9, height, width)]
+    return pass_messages, _by_grid_sample, inputs, 'grid_sample tap by tap'
+
+
+def _by_grid_sample(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+    out = 0
+    for tap in range(weights.shape[2]):
+        samples = bilinear_sample(x, positions[:, tap]).unflatten(1, (weights.shape[1], -1))
+        out = out + (samples * weights[:, :, tap, None]).flatten(1, 2)
+    return out
+
+
+def point_attention_collect(height: int, width: int) -> Row:
+    return _point_attention(height // 2, width // 2, collect=True)
+
+
+def point_attention_distribute(height: int, width: int) -> Row:
+    return _point_attention(height // 2, width // 2, collect=False)
+
+
+def _point_attention(height: int, width: int, collect: bool) -> Row:
+    mask_size = 2 * height - 1, 2 * width - 1
+    inputs = [torch.randn(1, 512, height, width), 0.02 * torch.randn(mask_size[0] * mask_size[1], 512),
+              torch.randn(1, 512, height, width)]
+
+    def whole_map(feature: Tensor, mask: Tensor, value: Tensor) -> Tensor:
+        logits = relative_to_absolute(F.linear(feature.permute(0, 2, 3, 1), mask), mask_size)
+        weights = logits.softmax(2).transpose(1, 2) if collect else logits.softmax(1)
+        return (value.flatten(2) @ weights).view_as(value)
+
+    return (lambda *tensors: point_attention(*tensors, mask_size, collect), whole_map, inputs,
+            'all logits, then the whole map (as officially; the mask by our copy)')
 
 
 def psa_collect(height: int, width: int) -> Row:
@@ -151,7 +192,8 @@ def _psa_mask(direction: str) -> Row:
 
 ROWS = {row.__name__: row for row in (
     non_local, position_attention, channel_attention, criss_cross, interlaced_attention, em_attention,
-    adaptive_context, upsampling, psa_collect, psa_distribute)}
+    adaptive_context, upsampling, message_passing, point_attention_collect, point_attention_distribute, psa_collect,
+    psa_distribute)}
 
 
 def _copy(theirs: nn.Module, ours: nn.Module, **names: str) -> None:
@@ -212,8 +254,9 @@ def measure(name: str, size: tuple[int, int], runs: int) -> list[dict]:
         times = interleaved_times(steps, 2 if slow else runs, CPU)
         found.append(dict(
             operation=name, peer=peer, size=list(size), mode='forward+backward' if training else 'forward',
-            ours_ms=quartiles(times['ours']), peer_ms=quartiles(times['peer']), time_ratio=ratio(times['ours'], times['peer']),
-            ours_mib=memory['ours'], peer_mib=memory['peer'], memory_ratio=memory['ours'] / memory['peer'], times_ms=times))
+            ours_ms=quartiles(times['ours']), peer_ms=quartiles(times['peer']),
+            time_ratio=ratio(times['ours'], times['peer']), ours_mib=memory['ours'], peer_mib=memory['peer'],
+            memory_ratio=memory['ours'] / memory['peer'], times_ms=times))
     return found
 
 
@@ -226,7 +269,8 @@ def main() -> None:
     args = parser.parse_args()
     size = tuple(int(side) for side in args.size.split('x'))
     rows = []
-    print('| operation | mode | ours ms | peer ms | time | ours MiB | peer MiB | memory | peer |\n' + '| --- ' * 9 + '|')
+    print('| operation | mode | ours ms | peer ms | time | ours MiB | peer MiB | memory | peer |')
+    print('| --- ' * 9 + '|')
     for name in args.operations:
         try:
             found = measure(name, size, args.runs)
@@ -235,8 +279,9 @@ def main() -> None:
             continue
         rows += found
         for row in found:
-            print(f'| {name} | {row["mode"]} | {row["ours_ms"][1]:.1f} | {row["peer_ms"][1]:.1f} | {row["time_ratio"]:.3g} | '
-                  f'{row["ours_mib"]:.0f} | {row["peer_mib"]:.0f} | {row["memory_ratio"]:.2f} | {row["peer"]} |', flush=True)
+            print(f'| {name} | {row["mode"]} | {row["ours_ms"][1]:.1f} | {row["peer_ms"][1]:.1f} | '
+                  f'{row["time_ratio"]:.3g} | {row["ours_mib"]:.0f} | {row["peer_mib"]:.0f} | '
+                  f'{row["memory_ratio"]:.2f} | {row["peer"]} |', flush=True)
     if args.out:
         report = dict(command=sys.argv, hardware=hardware(CPU), versions=versions(), commit=commit(),
                       threads=torch.get_num_threads(), rows=rows)

@@ -27,7 +27,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     - a map of one tile (:data:`ONE_TILE`): plain operations;
     - equal widths D and E: PyTorch's fused ``scaled_dot_product_attention``, the fastest there is for them;
     - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. PyTorch's falls back to the
-      N x M form on the CPU, and zeros that would even the widths out cost half as much again (D=64, E=512);
+      N x M form on the CPU, and zeros that would even the widths out are multiplied too;
     - while exporting: the fused one with such zeros, since an exported graph must do without our operators.
 
     Args:

@@ -13,8 +13,8 @@ from .operators import count_flops, differentiable_gradients, exporting, half_un
 from .pixel_attention import exponentiate, float_or_better
 from .psa_mask import relative_to_absolute
 
-# Up to this many pixels a GPU takes the whole map at once: row by row it would wait for its kernels to start.
-WHOLE_ON_GPU = 4096
+# Up to this many pixels the whole map is computed at once: row by row, the calls would take longer than the work.
+WHOLE_MAP = {'cpu': 512, 'cuda': 4096}
 
 
 def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tuple[int, int] | None, collect: bool,
@@ -43,7 +43,9 @@ def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tup
     height, width = feature.shape[2:]
     feature, value = (t.permute(0, 2, 3, 1) for t in (feature, value))
     arguments = mask_size or (), collect, softmax
-    if exporting() or (feature.is_cuda and not torch.compiler.is_compiling() and height * width <= WHOLE_ON_GPU):
+    # While tracing for free sizes a branch on the size would fix it.
+    small = not torch.compiler.is_compiling() and height * width <= WHOLE_MAP.get(mask.device.type, 0)
+    if exporting() or small:
         out, _ = _whole_map(feature, mask, value, *arguments)
     else:
         out, _ = row_wise_point_attention(feature.contiguous(), mask, value.contiguous(), *arguments)
