@@ -1,0 +1,141 @@
+"""The data sets of a config: which files they read, and what its model expects in them."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+
+from mmseg_attn.engine.config import check_config
+from mmseg_attn.engine.errors import UserError
+
+from .class_map import ClassMap
+from .findings import Finding, Level, count
+from .pairs import Pair
+
+SPLITS = ('train', 'val', 'test')
+IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif'})
+
+
+@dataclass
+class ConfigData:
+    """One data set of a config.
+
+    Attributes:
+        split: 'train', 'val' or 'test'.
+        where: its place in the config, such as 'train_dataloader.dataset.datasets.0'.
+        type: name of its class.
+        pairs: its files.
+        class_map: how its label maps are read.
+        own_ignore_index: what the data set, not the head, calls ignored.
+        seg_map_suffix: how the names of its label maps end.
+        findings: what can be said without reading the files.
+    """
+    split: str
+    where: str
+    type: str
+    pairs: list[Pair]
+    class_map: ClassMap
+    own_ignore_index: int | None = None
+    seg_map_suffix: str = ''
+    findings: list[Finding] = field(default_factory=list)
+
+
+def open_data(cfg: Config, split: str) -> list[ConfigData]:
+    """The data sets of a split, those inside of ConcatDataset and other wrappers one by one.
+
+    Raises:
+        UserError: a folder or a list of images is missing, or a data set refuses its arguments.
+    """
+    loader = f'{split}_dataloader'
+    check_config(cfg, loader)
+    return [_open(cfg, split, where, dataset) for where, dataset in _leaves(cfg[loader].dataset, f'{loader}.dataset')]
+
+
+def _leaves(dataset: dict, where: str) -> list[tuple[str, dict]]:
+    if 'datasets' in dataset:
+        return [leaf for i, inner in enumerate(dataset['datasets']) for leaf in _leaves(inner, f'{where}.datasets.{i}')]
+    if isinstance(dataset.get('dataset'), dict):
+        return _leaves(dataset['dataset'], f'{where}.dataset')
+    return [(where, dataset)]
+
+
+def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
+    dataset = _build(config, where)
+    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+    needs_labels = split == 'train' or any('Annotation' in str(step.get('type')) for step in config.get('pipeline', []))
+    backend_args = getattr(dataset, 'backend_args', None)
+    pairs = [Pair(info['img_path'], info.get('seg_map_path') if needs_labels else None, backend_args) for info in infos]
+    data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset),
+                      getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''))
+    if not pairs:
+        data.findings.append(_no_images(dataset, where))
+    elif needs_labels and pairs[0].label is None:
+        data.findings.append(Finding(Level.ERROR, 'there are no label maps', advice=(
+            f'Set {where}.data_prefix.seg_map_path')))
+    else:
+        data.findings += _left_out(dataset, pairs)
+    return data
+
+
+def _build(config: dict, where: str):
+    try:
+        try:
+            # Nothing is loaded; and mmengine cannot serialize an empty list.
+            return DATASETS.build(dict(config, pipeline=[], serialize_data=False))
+        except TypeError:  # a class of the user's own that does not take both
+            return DATASETS.build(config)
+    except (AssertionError, KeyError, OSError, TypeError, ValueError) as error:
+        raise UserError(f'{where} cannot be built: {error}') from error
+
+
+def _class_map(cfg: Config, dataset) -> ClassMap:
+    head = last_head(cfg.model)
+    classes = dataset.metainfo.get('classes') or tuple(f'class {i}' for i in range(head.get('num_classes', 0)))
+    palette = dataset.metainfo.get('palette') or [(i * 67 % 256, i * 131 % 256, i * 199 % 256)
+                                                  for i in range(1, len(classes) + 1)]
+    return ClassMap(tuple(classes), tuple(tuple(colour) for colour in palette), head.get('ignore_index', 255),
+                    getattr(dataset, 'reduce_zero_label', False), getattr(dataset, 'label_map', None))
+
+
+def last_head(model: dict) -> dict:
+    """The config of the decode head whose output counts."""
+    head = model.get('decode_head') or {}
+    return head[-1] if isinstance(head, list | tuple) else head
+
+
+def _no_images(dataset, where: str) -> Finding:
+    folder = Path(dataset.data_prefix.get('img_path') or '')
+    if dataset.ann_file:
+        return Finding(Level.ERROR, f'{dataset.ann_file} names no images', advice='It holds one name per line')
+    suffixes = Counter(path.suffix for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not suffixes:
+        return Finding(Level.ERROR, f'there are no images in {folder}', advice='The folder holds no images at all')
+    suffix, number = suffixes.most_common(1)[0]
+    return Finding(Level.ERROR, f'no image in {folder} ends in {dataset.img_suffix}', advice=(
+        f'{number:,} end in {suffix}: set {where}.img_suffix={suffix!r} if those are the images'))
+
+
+def _left_out(dataset, pairs: list[Pair]) -> list[Finding]:
+    """Images beside those of the data set, which training would leave out without a word."""
+    folder = Path(dataset.data_prefix.get('img_path') or '')
+    label_folder = dataset.data_prefix.get('seg_map_path')
+    if dataset.ann_file or not folder.is_dir():
+        return []
+    labels = {pair.label for pair in pairs}
+    others = [path for path in sorted(folder.rglob('*')) if path.suffix.lower() in IMAGE_SUFFIXES
+              and not path.name.endswith(dataset.img_suffix) and str(path) not in labels]
+    labelled = [path for path in others if label_folder and (
+        Path(label_folder) / path.relative_to(folder).with_name(path.stem + dataset.seg_map_suffix)).is_file()]
+    unlabelled = [path for path in others if path not in set(labelled)]
+    findings = []
+    if labelled:
+        findings.append(Finding(
+            Level.ERROR, f'{count(labelled, "image")} with a label map: left out, for want of the suffix '
+            f'{dataset.img_suffix}', [str(path) for path in labelled], advice='Give all images the same suffix'))
+    if unlabelled:
+        findings.append(Finding(
+            Level.WARNING, f'{count(unlabelled, "image")} without a label map: left out, for want of the suffix '
+            f'{dataset.img_suffix}', [str(path) for path in unlabelled]))
+    return findings

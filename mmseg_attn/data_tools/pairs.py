@@ -1,0 +1,232 @@
+"""Reads an image and its label map as training does, and says what is wrong with them."""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from mmseg_attn.engine.errors import UserError
+
+from .parallel import run_parallel
+
+MISSING_IMAGE = 'missing image'
+MISSING_LABEL = 'missing label map'
+BROKEN_IMAGE = 'unreadable image'
+BROKEN_LABEL = 'unreadable label map'
+OTHER_SIZE = 'size mismatch'
+CHANNELS = 'label map with several channels'
+FRACTIONS = 'label map with fractions'
+OTHER_VALUES = 'label map with values that are no classes'
+
+# More colours than any palette has; enough to tell a palette from a photograph.
+MOST_COLOURS = 300
+
+OPENCV_FORMATS = frozenset({'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM'})  # mmseg reads images by it
+SUFFIXES = tuple(spelt for suffix in ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+                 for spelt in (suffix, suffix.upper()))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Paths of an image and its label map; ``label`` is None where the data set has none."""
+    image: str
+    label: str | None
+    backend_args: dict | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    kind: str
+    path: str
+    detail: str
+
+
+@dataclass
+class PairContent:
+    """What was found in the files of a pair.
+
+    Attributes:
+        pair: the paths.
+        size: (width, height) of the image, turned as its EXIF orientation says.
+        values: raw value of the label map -> number of pixels; empty if it could not be read.
+        colours: some of the colours (red, green, blue) of a label map that has channels.
+        mode: Pillow's name for the kind of the label map's pixels, such as 'L'.
+        lossy: whether the label map is a JPEG.
+        problems: what is wrong.
+    """
+    pair: Pair
+    size: tuple[int, int] | None = None
+    values: dict[int, int] = field(default_factory=dict)
+    colours: list[tuple[int, ...]] = field(default_factory=list)
+    mode: str = ''
+    lossy: bool = False
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_pair(pair: Pair) -> PairContent:
+    """Decodes both files down to the last pixel."""
+    content = PairContent(pair)
+    turned = _read_image(content)
+    if pair.label is not None:
+        label_size = _read_label(content)
+        if content.size and label_size and content.size != label_size:
+            detail = f'label map {_by(label_size)}, image {_by(content.size)}'
+            if turned:
+                detail += ' (turned by its EXIF orientation, as mmseg does)'
+            content.problems.append(Problem(OTHER_SIZE, pair.label, detail))
+    return content
+
+
+def check_pairs(folder: Path, pairs: list[Pair], values: frozenset[int], nproc: int, what: str, advice: str) -> None:
+    """Reads all pairs, which lie in ``folder``, in parallel.
+
+    Raises:
+        UserError: some file is missing, damaged, of another size than its partner, or holds other ``values``. The
+            message names the first ones, calls the whole ``what``, and ends with ``advice``.
+    """
+    problems = []
+    for content in run_parallel(read_pair, pairs, nproc, 'Reading all images and label maps', total=len(pairs)):
+        problems += content.problems
+        wrong = sorted(content.values.keys() - values)
+        if wrong:
+            problems.append(Problem(OTHER_VALUES, content.pair.label, f'it holds {wrong[:5]}'))
+    if problems:
+        problems.sort(key=lambda problem: problem.path)
+        shown = '; '.join(f'{Path(p.path).relative_to(folder)}: {p.kind}, {p.detail}' for p in problems[:3])
+        more = f'; and {len(problems) - 3:,} more' if len(problems) > 3 else ''
+        raise UserError(f'{what} is damaged: {shown}{more}.\n  {advice}')
+
+
+def decode_label(pair: Pair) -> np.ndarray:
+    """The label map (H, W) of a pair that ``read_pair`` found nothing wrong with, as training sees it, uint8."""
+    return np.array(Image.open(io.BytesIO(_bytes_of(pair.label, pair.backend_args)))).squeeze().astype(np.uint8)
+
+
+def decode_image(pair: Pair) -> np.ndarray:
+    """The image (H, W, 3), RGB, uint8, of a pair that ``read_pair`` found nothing wrong with."""
+    import cv2
+    array = np.frombuffer(_bytes_of(pair.image, pair.backend_args), np.uint8)
+    return cv2.imdecode(array, cv2.IMREAD_COLOR)[:, :, ::-1]
+
+
+def _read_image(content: PairContent) -> bool:
+    """Whether the EXIF orientation exchanges width and height."""
+    pair = content.pair
+    data = _load(content, pair.image, MISSING_IMAGE, BROKEN_IMAGE)
+    if data is None:
+        return False
+    try:
+        image = _decode(data)
+    except UnidentifiedImageError as error:
+        content.size = _size_by_opencv(data)
+        if content.size is None:
+            content.problems.append(Problem(BROKEN_IMAGE, pair.image, _reason(error)))
+        return False
+    except Exception as error:  # decoders raise whatever they come across
+        content.problems.append(Problem(BROKEN_IMAGE, pair.image, _reason(error)))
+        return False
+    if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
+        content.problems.append(Problem(BROKEN_IMAGE, pair.image, f'is {image.format}, which OpenCV cannot read'))
+        return False
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    content.size = image.size[::-1] if turned else image.size
+    return turned
+
+
+def _read_label(content: PairContent) -> tuple[int, int] | None:
+    path = content.pair.label
+    data = _load(content, path, MISSING_LABEL, BROKEN_LABEL)
+    if data is None:
+        return None
+    try:
+        image = _decode(data)
+        array = np.array(image)
+    except Exception as error:  # decoders raise whatever they come across
+        content.problems.append(Problem(BROKEN_LABEL, path, _reason(error)))
+        return None
+    content.mode, content.lossy = image.mode, image.format == 'JPEG'
+    if array.ndim == 3:
+        _describe_channels(content, array)
+    elif array.dtype.kind == 'f' and (array != np.round(array)).any():
+        content.problems.append(Problem(FRACTIONS, path, f'{array.dtype} from {array.min()} to {array.max()}'))
+    else:
+        content.values = _count(array)
+    return image.size
+
+
+def _count(array: np.ndarray) -> dict[int, int]:
+    if array.dtype.itemsize == 1:
+        counts = np.bincount(array.ravel(), minlength=256)
+        return {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
+    numbers, counts = np.unique(array.astype(np.int64), return_counts=True)
+    return dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+
+
+def _describe_channels(content: PairContent, array: np.ndarray) -> None:
+    channels = array.shape[2]
+    if channels >= 3 and (array[:, :, :3] == array[:, :, :1]).all():
+        detail = f'{content.mode}, {channels} channels, equal in every pixel: a label map saved as a picture'
+    elif channels >= 3:
+        packed = np.unique(array[:, :, :3].astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))
+        content.colours = [(c >> 16, c >> 8 & 255, c & 255) for c in packed[:MOST_COLOURS].tolist()]
+        detail = f'{content.mode}, {channels} channels, {len(packed)} colours'
+    else:
+        detail = f'{content.mode}, {channels} channels'
+    content.problems.append(Problem(CHANNELS, content.pair.label, detail))
+
+
+def _load(content: PairContent, path: str, missing: str, broken: str) -> bytes | None:
+    try:
+        data = _bytes_of(path, content.pair.backend_args)
+    except FileNotFoundError:
+        content.problems.append(Problem(missing, path, 'does not exist' + _hint(Path(path))))
+    except OSError as error:
+        content.problems.append(Problem(broken, path, _reason(error)))
+    else:
+        if data:
+            return data
+        content.problems.append(Problem(broken, path, 'is empty'))
+    return None
+
+
+def _bytes_of(path: str, backend_args: dict | None) -> bytes:
+    if backend_args or '://' in path:
+        from mmengine import fileio
+        return fileio.get(path, backend_args=backend_args)
+    return Path(path).read_bytes()
+
+
+def _decode(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    if image.format == 'PNG':
+        image.verify()  # finds what decoding overlooks: a missing end
+        image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def _size_by_opencv(data: bytes) -> tuple[int, int] | None:
+    """For the few formats of images that only OpenCV reads."""
+    import cv2
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if array is None else array.shape[1::-1]
+
+
+def _hint(path: Path) -> str:
+    """What is there instead of a missing file: another suffix, or not even the folder."""
+    if not path.parent.is_dir():
+        return f': there is no folder {path.parent}'
+    near = [path.stem + suffix for suffix in SUFFIXES if (path.parent / (path.stem + suffix)).is_file()]
+    return f'; there is {", ".join(near)}' if near else ''
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f'{size[0]} x {size[1]}'
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return 'is no image that Pillow can read'
+    return str(error) or type(error).__name__
