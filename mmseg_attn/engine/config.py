@@ -12,9 +12,9 @@ from mmseg_attn.datasets.context_shapes import is_foreign
 from .errors import UserError
 
 HOW_TO_GET = {
-    'PascalVOCDataset': 'docs/datasets.md tells how to prepare PASCAL VOC',
-    'CityscapesDataset': 'docs/datasets.md tells how to prepare Cityscapes',
-    'mmseg_attn.CamVidDataset': 'docs/datasets.md tells where CamVid is',
+    'PascalVOCDataset': 'python tools/prepare_data.py voc prepares it (docs/data_preparation.md)',
+    'CityscapesDataset': 'python tools/prepare_data.py cityscapes prepares it (docs/data_preparation.md)',
+    'mmseg_attn.CamVidDataset': 'python tools/prepare_data.py camvid prepares it (docs/data_preparation.md)',
 }
 
 
