@@ -143,7 +143,7 @@ def _by_kernels(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
     column_log_sum = column_log_sum.transpose(1, 2)
     # Of two softmaxes over parts, each weighs as much as its denominator does in the whole.
     share = (row_log_sum - column_log_sum).sigmoid()[..., None].to(value.dtype)
-    return torch.lerp(column.transpose(1, 2), row, share), torch.logaddexp(row_log_sum, column_log_sum)
+    return torch.lerp(column.transpose(1, 2), row, share).contiguous(), torch.logaddexp(row_log_sum, column_log_sum)
 
 
 def _gradients_by_kernels(*arguments: Tensor) -> tuple[Tensor, ...]:

@@ -5,13 +5,13 @@ keys, with the maximum and the sum of the softmax so far; the backward makes the
 The heads of segmentation are wider than those of language models (D 64 to 256, E up to 512), which decides the rest:
 
 - The accumulator, rows x E in float32, is what fills the registers. Values wider than 256 (float32: 128) are split over
-  programs, and each computes the logits again: 10 % more multiplications for D=64, E=512.
+  programs, and each computes the logits again: 11 % more multiplications for D=64, E=512 in half precision.
 - The backward is three passes with one accumulator each. They multiply 7 % (D=64, E=512) to 14 % (D=E) more than two
   passes, one of which would have to hold those of key and value together. For query and key it is the same kernel.
 - A matrix that does not fit into shared memory beside the others goes through it in pieces of its width.
 
-There are no atomic operations: the results are deterministic. Products are those of the tensor cores, in the dtype of
-the inputs with sums in float32; the softmax is float32.
+There are no atomic operations: the results are deterministic. The tensor cores multiply in the dtype of the inputs, to
+which the weights and the gradients of the logits are rounded for it, and add in float32; the softmax is float32.
 
 Shapes: A and B batches, N queries, M keys, D width of queries and keys, E width of values.
 """
@@ -43,9 +43,9 @@ class Tiles(NamedTuple):
     num_stages: int
 
 
-# By bytes of a number, best first: the first that fits into shared memory is taken. Chosen for few spilled registers
-# when compiled for compute capabilities 8.0, 8.6 and 9.0, and for large rows, each of which reads all of the other side
-# from the L2 cache. Not timed.
+# By bytes of a number, best first: the first that fits into shared memory is taken. Chosen for many rows, since every
+# block of them reads all of the other side from the L2 cache, and for few spilled registers when Triton 3.9 compiles
+# them for compute capabilities 8.0, 8.6 and 9.0. Not timed.
 FORWARD = {
     2: (Tiles(128, 64, 256, 256, 8, 3), Tiles(128, 64, 256, 256, 8, 2), Tiles(128, 32, 256, 256, 8, 2),
         Tiles(64, 32, 256, 256, 4, 2), Tiles(32, 32, 128, 128, 4, 2), Tiles(16, 32, 128, 128, 4, 2)),
@@ -159,7 +159,8 @@ def _launch(launch: Callable[[Tiles], None], table: dict[int, tuple[Tiles, ...]]
 
 
 def _dense_rows(x: Tensor) -> Tensor:
-    # Else no asynchronous copies to shared memory, and M or N / rows many reads of single numbers.
+    # Otherwise nothing could be copied to shared memory asynchronously, and every block of rows of the other side would
+    # collect the numbers one by one.
     return x if x.stride(-1) == 1 else x.contiguous()
 
 
@@ -223,8 +224,8 @@ def _visible(logits, rows, columns, num_columns, EXCLUDE_ITSELF: tl.constexpr):
 
 @triton.jit
 def _lse_in_powers_of_two(lse, queries, num_queries):
-    """Such that exp2(logits - lse) is zero for a query that does not exist or sees no key."""
-    lse = tl.load(lse + queries, mask=queries < num_queries, other=float('inf'))
+    """Infinite for a query that sees no key: then exp2(logits - lse) is 0, where -inf - -inf would be NaN."""
+    lse = tl.load(lse + queries, mask=queries < num_queries, other=0.0)
     return tl.where(lse == float('-inf'), float('inf'), lse) * LOG2_E
 
 

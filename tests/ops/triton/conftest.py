@@ -1,0 +1,66 @@
+"""The kernels' tests run on the GPU or, without one, in Triton's interpreter on the CPU.
+
+Triton asks for its interpreter when it is imported, and a process whose Triton interprets cannot compile. So without a
+GPU every file here runs in a process of its own, with TRITON_INTERPRET=1. To choose single tests there:
+TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention.py -k strides
+"""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
+DIRECTLY = INTERPRETED or torch.cuda.is_available()
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return None if DIRECTLY else InterpretedFile.from_parent(parent, path=module_path)
+
+
+class InterpretedFile(pytest.File):
+    def collect(self):
+        yield InterpretedTests.from_parent(self, name='interpreted')
+
+
+class InterpretedTests(pytest.Item):
+    def runtest(self):
+        pytest.importorskip('triton')
+        command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', self.config.option.markexpr]
+        done = subprocess.run([*command, self.path], capture_output=True, text=True, cwd=self.config.rootpath,
+                              env={**os.environ, 'TRITON_INTERPRET': '1'})
+        if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
+            pytest.skip(f'none is {self.config.option.markexpr}')
+        if done.returncode:
+            pytest.fail(done.stdout + done.stderr, pytrace=False)
+
+    def reportinfo(self):
+        return self.path, 0, self.name
+
+
+@pytest.fixture(scope='session')
+def device() -> str:
+    return 'cpu' if INTERPRETED else 'cuda'
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _bfloat16_products():
+    """The interpreter holds bfloat16 as uint16, and its `tl.dot` multiplies those integers."""
+    if not INTERPRETED:
+        yield
+        return
+    from triton.runtime import interpreter
+
+    def as_float(handle):
+        if handle.dtype.scalar != interpreter.tl.bfloat16:
+            return handle
+        return interpreter.TensorHandle((handle.data.astype(np.uint32) << 16).view(np.float32), interpreter.tl.float32)
+
+    dot = interpreter.InterpreterBuilder.create_dot
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(interpreter.InterpreterBuilder, 'create_dot',
+                      lambda self, a, b, *rest: dot(self, as_float(a), as_float(b), *rest))
+        yield
