@@ -1,0 +1,59 @@
+"""The peak of the memory that a computation needs beyond what is allocated before it."""
+
+import gc
+import sys
+from collections.abc import Callable
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+
+CONVENTION = ("peak of PyTorch's allocator beyond module, input and gradients held before the run; on the CPU without "
+              'what oneDNN and MKL allocate by themselves for packing and for scratch')
+OUT_OF_MEMORY = 'out of memory'
+
+
+def peak_memory(run: Callable[[], object], device: torch.device) -> int:
+    """Bytes by which what PyTorch has allocated grows at most while ``run()`` runs, temporaries inside operators included.
+
+    On the CPU every allocation and release is recorded by PyTorch's profiler, so the number is exact and the same every
+    time. It does not see what libraries allocate without PyTorch (oneDNN and MKL for packing and for scratch), nor a
+    release of what was allocated before. On CUDA it is the counter of the caching allocator, workspaces of cuDNN
+    included.
+    """
+    gc.collect()
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == '[memory]']
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in events), initial=0))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    text = str(error)
+    return (isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or 'not enough memory' in text
+            or "can't allocate memory" in text or 'could not create a memory' in text)
+
+
+def refuse_what_does_not_fit() -> None:
+    """Lets an allocation beyond the memory of this machine fail, where Linux would promise it and end the process later."""
+    if sys.platform != 'linux':
+        return
+    import resource
+    available = _kibibytes('/proc/meminfo', 'MemAvailable')
+    held = _kibibytes('/proc/self/status', 'VmData')
+    limit = 1024 * (available + held)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
+def _kibibytes(file: str, name: str) -> int:
+    return next(int(line.split()[1]) for line in Path(file).read_text().splitlines() if line.startswith(f'{name}:'))

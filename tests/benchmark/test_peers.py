@@ -1,0 +1,126 @@
+"""Ours and mmseg's with the same weights compute the same, and a check that finds what does not."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmseg.models.decode_heads import cc_head, psa_head
+from torch import nn
+
+from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, methods, randomize
+from mmseg_attn.benchmark.checks import TOLERANCE, WrongResult, check_against_double, check_against_peer
+from mmseg_attn.benchmark.peers import build_pair, why_no_peer
+from tests.heads.test_ccnet import CrissCrossEquation
+from tests.heads.test_psanet import PSAMask
+
+SMALL = dict(in_channels=64, channels=16)
+CPU = torch.device('cpu')
+PAIRS = [(method, 'head') for method in ('apcnet', 'ccnet', 'danet', 'emanet', 'isanet', 'non_local', 'psanet')]
+PAIRS += [(method, 'block') for method in ('apcnet', 'ccnet', 'danet', 'non_local')]
+
+
+@pytest.fixture
+def _compiled_ops(monkeypatch):
+    """The equations of what mmcv compiles."""
+    ops = SimpleNamespace(PSAMask=PSAMask, CrissCrossAttention=CrissCrossEquation)
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', ops)
+    monkeypatch.setattr('mmcv.ops', ops, raising=False)
+    monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
+    monkeypatch.setattr(cc_head, 'CrissCrossAttention', CrissCrossEquation)
+
+
+@pytest.mark.usefixtures('_compiled_ops')
+@pytest.mark.parametrize(('method', 'level'), PAIRS)
+def test_pairs(method, level):
+    assert why_no_peer(method, level) is None
+    ours, theirs = build_pair(method, head_config(method, **SMALL), level)
+    assert type(ours) is type(theirs) is Case
+    modules = [type(case.head or case.blocks[0]).__module__ for case in (ours, theirs)]
+    assert modules[0].startswith('mmseg_attn.')
+    assert not modules[1].startswith('mmseg_attn.heads')
+    for training in (False, True):
+        assert 0 <= check_against_peer(ours, theirs, CPU, training) < 1e-4
+
+
+def test_why_there_is_no_peer():
+    assert why_no_peer('glore', 'head') == 'mmseg has no head of this method'
+    assert why_no_peer('glore', 'block') == 'mmseg has no block of this method'
+    assert why_no_peer('emanet', 'block') == 'mmseg computes it inside its head: --level head'
+    assert why_no_peer('carafe', 'head') == 'mmseg has no head of this method'
+    assert why_no_peer('non_local', 'block') is None
+
+
+@pytest.mark.parametrize(('method', 'name'), [
+    ('psanet', 'PSAMask'), ('ccnet', 'CrissCrossAttention'), ('carafe', 'CARAFEPack')])
+def test_without_compiled_ops(monkeypatch, method, name):
+    level = 'block' if method == 'carafe' else 'head'
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', None)
+    assert why_no_peer(method, level) == f"mmseg's needs {name} of an mmcv with compiled ops"
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace())
+    monkeypatch.setattr('mmcv.ops', SimpleNamespace(), raising=False)
+    assert 'which this mmcv does not have' in why_no_peer(method, level)
+
+
+@pytest.mark.parametrize('training', [False, True])
+def test_an_error_is_found(training):
+    ours, theirs = build_pair('non_local', head_config('non_local', **SMALL))
+    with torch.no_grad():
+        theirs.head.nl_block.theta.conv.bias.add_(0.3)
+    with pytest.raises(WrongResult, match=f"differs from mmseg's by .* of its norm, more than {TOLERANCE:.0e}"):
+        check_against_peer(ours, theirs, CPU, training)
+
+
+class Shaky(nn.Module):
+    """Rounds its input where it is not float64, in the output or only in the gradient."""
+
+    def __init__(self, where, digits=2):
+        super().__init__()
+        self.where, self.digits = where, digits
+
+    def forward(self, x):
+        if x.dtype == torch.float64:
+            return x.square()
+        rounded = x.round(decimals=self.digits)
+        return rounded.square() + (x - x.detach()) if self.where == 'output' else x.square() + x - x.detach()
+
+
+@pytest.mark.parametrize('where', ['output', 'gradient'])
+def test_single_precision_is_compared_with_double(where):
+    case = Case(None, [Shaky(where)], 3)
+    with pytest.raises(WrongResult, match=f'{where}.* differs from float64 on the CPU'):
+        check_against_double(case, CPU, training=where == 'gradient')
+
+
+def test_a_gradient_that_is_not_finite():
+    class Root(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+
+        def forward(self, x):
+            return x + self.weight.sqrt()
+
+    with pytest.raises(WrongResult, match=r'the gradient of blocks.0.weight is not finite'):
+        check_against_double(Case(None, [Root()], 3), CPU, training=True)
+
+
+@pytest.mark.parametrize('method', methods())
+def test_every_head_in_double(method):
+    case = Case(randomize(build_head(head_config(method, **SMALL))))
+    before = {k: v.clone() for k, v in case.state_dict().items()}
+    for training in (False, True):
+        assert 0 < check_against_double(case, CPU, training) < 1e-3
+    for name, value in case.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+@pytest.mark.parametrize('method', ['apcnet', 'danet'])
+def test_several_blocks_in_double(method):
+    case = attention_of(randomize(build_head(head_config(method, **SMALL))))
+    assert 0 < check_against_double(case, CPU, training=True) < 1e-3
+
+
+def test_dropout_does_not_disturb():
+    config = head_config('isanet', **SMALL) | dict(dropout_ratio=0.9)
+    assert check_against_double(Case(build_head(config)), CPU, training=True) < 1e-3
