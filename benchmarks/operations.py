@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mmseg_attn.attention import ChannelAttention, CrissCrossAttention, NonLocal, PositionAttention
 from mmseg_attn.attention.dgmn import sampling_positions
-from mmseg_attn.benchmark.cases import head_config, spread_constants
+from mmseg_attn.benchmark.cases import head_config, randomize
 from mmseg_attn.benchmark.machine import commit, hardware, versions
 from mmseg_attn.benchmark.memory import peak_memory
 from mmseg_attn.benchmark.peers import build_pair
@@ -60,27 +60,27 @@ class Step:
 
 
 def non_local(height: int, width: int) -> Row:
-    theirs = spread_constants(NonLocal2d(512, reduction=2, norm_cfg=None, mode='embedded_gaussian'))
+    theirs = randomize(NonLocal2d(512, reduction=2, norm_cfg=None, mode='embedded_gaussian'))
     ours = NonLocal(512, norm_layer=None)
     _copy(theirs, ours, theta='query', phi='key', g='value', conv_out='out_conv')
     return ours, theirs, [torch.randn(1, 512, height, width)], 'mmcv NonLocal2d'
 
 
 def position_attention(height: int, width: int) -> Row:
-    theirs, ours = spread_constants(PAM(512, 64)), PositionAttention(512)
+    theirs, ours = randomize(PAM(512, 64)), PositionAttention(512)
     _copy(theirs, ours, query_project='query', key_project='key', value_project='value')
     ours.gamma.data.copy_(theirs.gamma.scale)
     return ours, theirs, [torch.randn(1, 512, height, width)], 'mmseg PAM'
 
 
 def channel_attention(height: int, width: int) -> Row:
-    theirs, ours = spread_constants(CAM()), ChannelAttention(512)
+    theirs, ours = randomize(CAM()), ChannelAttention(512)
     ours.gamma.data.copy_(theirs.gamma.scale)
     return ours, theirs, [torch.randn(1, 512, height, width)], 'mmseg CAM'
 
 
 def criss_cross(height: int, width: int) -> Row:
-    ours = spread_constants(CrissCrossAttention(512, recurrence=1))
+    ours = randomize(CrissCrossAttention(512, recurrence=1))
     return (ours, _EquationOfCrissCross(ours), [torch.randn(1, 512, height, width)],
             "mmcv's CrissCrossAttention, rewritten")
 

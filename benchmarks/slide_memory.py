@@ -98,8 +98,8 @@ def main() -> None:
             labels = sample.pred_sem_seg.data
             expected = labels if expected is None else expected
             other = '' if labels.is_meta else str((labels.cpu() != expected.cpu()).sum().item())
-            peak, kept = round(peak / 2**20), round(kept_memory(sample) / 2**20)
-            print(f'| {network} | {classes} | {image} | {name} | {peak} | {kept} | {seconds:.1f} | {other} |', flush=True)
+            print(f'| {network} | {classes} | {image} | {name} | {peak / 2**20:.0f} | '
+                  f'{kept_memory(sample) / 2**20:.0f} | {seconds:.1f} | {other} |', flush=True)
             del sample, labels
 
 

@@ -26,6 +26,9 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, 
         layers['norm'] = norm_layer(out_channels)
     if act_layer is not None:
         layers['act'] = act_layer()
+        if hasattr(layers['act'], 'inplace'):
+            # Neither a convolution nor a norm needs its result for the backward.
+            layers['act'].inplace = True
     return nn.Sequential(layers)
 
 

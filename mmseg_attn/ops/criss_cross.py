@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import triton
 from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
-from .pixel_attention import exponentiate, float_or_better
+from .pixel_attention import float_or_better, softmax_and_log_sum
 
 
 def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -76,9 +76,8 @@ def criss_cross(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
     out = value.new_empty(value.shape)
     log_sum = query.new_empty(query.shape[:3])
     for image in range(len(query)):
-        logits = _products(query[image], key[image], itself=-torch.inf)
-        total, log_sum[image] = exponentiate(logits)
-        _weighted_sums(logits.div_(total), value[image], out[image])
+        weights, log_sum[image] = softmax_and_log_sum(_products(query[image], key[image], itself=-torch.inf))
+        _weighted_sums(weights, value[image], out[image])
     return out.to(dtype), log_sum
 
 
@@ -99,7 +98,7 @@ def criss_cross_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor
     grads = [t.new_empty(t.shape) for t in (query, key, value)]
     for image in range(len(query)):
         grad_query, grad_key, grad_value = (t[image] for t in grads)
-        weights = _products(query[image], key[image], itself=-torch.inf).sub_(log_sum[image, ..., None]).exp_()
+        weights = _products(query[image], key[image], itself=-torch.inf).softmax(-1)
         _transposed_sums(weights, grad[image], grad_value)
         grad_logits = _products(grad[image], value[image], itself=0).sub_(delta[image, ..., None]).mul_(weights)
         _weighted_sums(grad_logits, key[image], grad_query)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
-from .pixel_attention import exponentiate, float_or_better
+from .pixel_attention import float_or_better, softmax_and_log_sum
 from .psa_mask import relative_to_absolute
 
 # Up to this many pixels the whole map is computed at once: row by row, the calls would take longer than the work.
@@ -79,8 +79,7 @@ def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_
         for row in range(geometry.height):
             weights = geometry.logits(features, mask, row)
             if softmax:
-                total, log_sum[image, row] = exponentiate(weights)
-                weights.div_(total)
+                weights, log_sum[image, row] = softmax_and_log_sum(weights)
             torch.mm(weights, values, out=out[image, row])
     return out.to(dtype), log_sum
 
@@ -108,11 +107,9 @@ def row_wise_point_attention_backward(
             weights = geometry.logits(features, mask, row)
             grad_logits = grad[image, row] @ values.T
             if softmax:
-                weights.sub_(log_sum[image, row, :, None]).exp_()
-                grad_values.addmm_(weights.T, grad[image, row])
+                weights = weights.softmax(-1)
                 grad_logits.sub_(delta[image, row, :, None]).mul_(weights)
-            else:
-                grad_values.addmm_(weights.T, grad[image, row])
+            grad_values.addmm_(weights.T, grad[image, row])
             geometry.add_gradients(grad_logits, features, mask, row, grad_features, visible_grad_mask)
         grad_feature[image] = geometry.sources(grad_features)
         grad_value[image] = geometry.sources(grad_values.view_as(value[image]))

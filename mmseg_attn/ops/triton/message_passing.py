@@ -18,6 +18,8 @@ from torch import Tensor
 from .launching import OPTIONS, on_device_of
 
 NUM_WARPS = 4
+# Of a program, 16 for each of its threads. Compiled for compute capability 9.0 none is spilled. Not timed.
+SUMS = 2048
 
 
 def message_passing_forward(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
@@ -39,7 +41,7 @@ def message_passing_forward(x: Tensor, positions: Tensor, weights: Tensor) -> Te
     x, positions, weights = _channels_last(x), positions.contiguous(), weights.contiguous()
     group_width = channels // num_groups
     block = _channel_block(group_width)
-    pixels = 2048 // block
+    pixels = SUMS // block
     grid = triton.cdiv(height * width, pixels), num_groups * triton.cdiv(group_width, block), batch
     with on_device_of(x):
         _forward_kernel[grid](x, positions, weights, out, group_width, height, width, num_groups, num_taps,
@@ -57,21 +59,21 @@ def message_passing_backward(grad: Tensor, x: Tensor, positions: Tensor,
     batch, channels, height, width = x.shape
     num_groups, num_taps = weights.shape[1:3]
     # Channels last.
-    grad_x = torch.zeros(batch, height, width, channels, device=x.device)
+    grad_x = x.new_zeros(batch, height, width, channels, dtype=torch.float32)
     grad_positions, grad_weights = (torch.zeros_like(t, memory_format=torch.contiguous_format)
                                     for t in (positions, weights))
-    if grad.numel():
+    if grad.numel() and num_taps:
         dense = _channels_last(grad), _channels_last(x), positions.contiguous(), weights.contiguous()
         group_width = channels // num_groups
         sizes = group_width, height, width, num_groups, num_taps
         block = _channel_block(group_width)
         with on_device_of(x):
-            pixels = 2048 // block
+            pixels = SUMS // block
             grid = triton.cdiv(height * width, pixels), num_groups * triton.cdiv(group_width, block), batch
             _input_backward_kernel[grid](dense[0], *dense[2:], grad_x, *sizes,
                                          PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **OPTIONS)
-            # Four accumulators instead of one.
-            pixels = 1024 // block
+            # Four sums instead of one, and registers for half as many.
+            pixels = SUMS // 2 // block
             _taps_backward_kernel[triton.cdiv(height * width, pixels), num_taps, batch](
                 *dense, grad_positions, grad_weights, *sizes,
                 PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **OPTIONS)
