@@ -82,8 +82,8 @@ class AdaptiveContext(nn.Module):
         self._check_batch(x.shape[0])
         features = self.in_conv(x)
         cells = self.pooled_conv(F.adaptive_avg_pool2d(x, self.pool_scale))
-        features = F.relu(features + self.residual_conv(adaptive_context(self._logits(features), cells.flatten(2))))
-        return self.fusion_conv(features)
+        context = adaptive_context(self._logits(features), cells.flatten(2))
+        return self.fusion_conv(F.relu(self.residual_conv(context) + features, inplace=True))
 
     @torch.no_grad()
     def attention_map(self, x: Tensor, points: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mmseg_attn.ops.checks import check_positive
 
-from .layers import NormLayer, point_indices
+from .layers import NormLayer, in_place, point_indices
 
 EPS = 1e-6
 
@@ -91,7 +91,7 @@ class ExpectationMaximizationAttention(nn.Module):
         self.in_conv = nn.Conv2d(channels, channels, 1).requires_grad_(False)
         self.out_conv = nn.Conv2d(channels, channels, 1, bias=norm_layer is None)
         self.norm = norm_layer(channels) if norm_layer else nn.Identity()
-        self.act = act_layer()
+        self.act = in_place(act_layer())
         self.register_buffer('bases', torch.empty(1, channels, num_bases))
         self._bases_before_forward: Tensor | None = None
         self.reset_parameters()

@@ -25,11 +25,15 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, 
     if norm_layer is not None:
         layers['norm'] = norm_layer(out_channels)
     if act_layer is not None:
-        layers['act'] = act_layer()
-        if hasattr(layers['act'], 'inplace'):
-            # Neither a convolution nor a norm needs its result for the backward.
-            layers['act'].inplace = True
+        layers['act'] = in_place(act_layer())
     return nn.Sequential(layers)
+
+
+def in_place(act: nn.Module) -> nn.Module:
+    """For what nobody needs after it: the result of a convolution, a norm or a sum, also not in their backward."""
+    if hasattr(act, 'inplace'):
+        act.inplace = True
+    return act
 
 
 def flatten_pixels(x: Tensor) -> Tensor:
