@@ -75,11 +75,9 @@ class Case(nn.Module):
         return [(batch, channels, *(-(-side * FEATURE_STRIDE // stride) for side in size))
                 for channels, stride in zip(self.channels, self.strides, strict=True)]
 
-    def inputs(self, batch: int, size: tuple[int, int], device: torch.device | str = 'cpu',
-               requires_grad: bool = False) -> list[Tensor]:
+    def inputs(self, batch: int, size: tuple[int, int], device: torch.device | str = 'cpu') -> list[Tensor]:
         """Random inputs, as a backbone's after its last ReLU."""
-        return [torch.randn(shape, device=device).relu_().requires_grad_(requires_grad)
-                for shape in self.shapes(batch, size)]
+        return [torch.randn(shape, device=device).relu_() for shape in self.shapes(batch, size)]
 
 
 def build_head(config: dict) -> nn.Module:
@@ -103,8 +101,8 @@ def attention_of(head: nn.Module) -> Case:
 def randomize(module: nn.Module) -> nn.Module:
     """Weights under which every part matters, in place of those a training starts from.
 
-    Many blocks start as the identity, with a weight of zero, and with logits near zero, so that every pixel is looked at
-    alike. That would hide errors.
+    Many blocks start as the identity, with a weight of zero, and with logits near zero, so that all pixels are looked
+    at alike. That would hide errors.
     """
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:

@@ -12,10 +12,11 @@ from .cases import Case
 
 # Two images, as a norm in training needs them, of more pixels than the 256 up to which attention is one tile.
 BATCH, SIZE = 2, (13, 20)
-TOLERANCE = 1
+# Rounding came to 2e-5 and 6e-4 at most, in CCNet, whose logits have no scale.
+TOLERANCE = {'evaluation': 2e-4, 'training': 5e-3}
 
 
-class WrongResult(RuntimeError):
+class WrongResultError(RuntimeError):
     """What is to be measured computes something else than it should."""
 
 
@@ -31,17 +32,18 @@ def check_against_peer(ours: Case, theirs: Case, device: torch.device, training:
         The largest error ``|a - b| / |b|`` of an output or gradient.
 
     Raises:
-        WrongResult: it is more than :data:`TOLERANCE`, or a gradient is not finite.
+        WrongResultError: it is more than :data:`TOLERANCE`, or a gradient is not finite.
     """
     inputs = ours.inputs(BATCH, SIZE, device)
-    return _compare(_results(ours, inputs, training), _results(theirs, inputs, training), "mmseg's")
+    return _compare(_results(ours, inputs, training), _results(theirs, inputs, training), "mmseg's",
+                    training)
 
 
 def check_against_double(case: Case, device: torch.device, training: bool) -> float:
     """Compares float32 on ``device`` with float64 on the CPU, as :func:`check_against_peer` does two cases."""
     inputs = case.inputs(BATCH, SIZE, device)
     expected = _results(case, [x.double().cpu() for x in inputs], training)
-    return _compare(_results(case, inputs, training), expected, 'float64 on the CPU')
+    return _compare(_results(case, inputs, training), expected, 'float64 on the CPU', training)
 
 
 def _results(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
@@ -62,7 +64,7 @@ def _results(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tens
             torch.autograd.backward(outputs, [torch.randn(o.shape, generator=generator).to(o) for o in outputs])
     for name, parameter in case.named_parameters():
         if parameter.grad is not None and not parameter.grad.isfinite().all():
-            raise WrongResult(f'the gradient of {name} is not finite')
+            raise WrongResultError(f'the gradient of {name} is not finite')
     return ({f'output {i}': out.detach() for i, out in enumerate(outputs)}
             | {f'gradient of input {i}': x.grad for i, x in enumerate(inputs)})
 
@@ -80,12 +82,12 @@ class _SmoothActivations(TorchFunctionMode):
         return F.silu(args[0]) if function in self.KINKED else function(*args, **(kwargs or {}))
 
 
-def _compare(results: dict[str, Tensor], expected: dict[str, Tensor], whose: str) -> float:
-    worst = 0.0
+def _compare(results: dict[str, Tensor], expected: dict[str, Tensor], whose: str, training: bool) -> float:
+    worst, tolerance = 0.0, TOLERANCE['training' if training else 'evaluation']
     for name, value in expected.items():
         value = value.double().cpu()
         error = ((results[name].double().cpu() - value).norm() / value.norm().clamp_min(1e-30)).item()
-        if not error <= TOLERANCE:
-            raise WrongResult(f'{name} differs from {whose} by {error:.1e} of its norm, more than {TOLERANCE:.0e}')
+        if not error <= tolerance:
+            raise WrongResultError(f'{name} differs from {whose} by {error:.1e} of its norm, more than {tolerance:.0e}')
         worst = max(worst, error)
     return worst

@@ -25,8 +25,8 @@ def hardware(device: torch.device) -> dict[str, object]:
 def versions() -> dict[str, object]:
     openmmlab = {package: ', '.join(names) for package, names in installed_distributions().items()}
     return dict(mmseg_attn=mmseg_attn.__version__, python=platform.python_version(), torch=torch.__version__,
-                cuda=torch.version.cuda, cudnn=torch.backends.cudnn.version(), triton=_version('triton'), numpy=numpy.__version__, **openmmlab,
-                os=platform.platform())
+                cuda=torch.version.cuda, cudnn=torch.backends.cudnn.version(), triton=_version('triton'),
+                numpy=numpy.__version__, **openmmlab, os=platform.platform())
 
 
 def torch_settings() -> dict[str, object]:

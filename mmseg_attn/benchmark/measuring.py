@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from .cases import Case, attention_of, build_head, head_config, randomize
-from .checks import WrongResult, check_against_double, check_against_peer
+from .checks import WrongResultError, check_against_double, check_against_peer
 from .flops import count_flops
 from .memory import OUT_OF_MEMORY, is_out_of_memory, peak_memory
 from .peers import build_pair, why_no_peer
@@ -133,7 +133,7 @@ class _Contenders:
         if THEIRS in self.cases:
             try:
                 return check_against_peer(self.cases[OURS], self.cases[THEIRS], self.device, training)
-            except WrongResult:
+            except WrongResultError:
                 raise
             except CANNOT as error:
                 # Such as a compiled operator without an implementation for this device.
@@ -162,7 +162,7 @@ class _Contenders:
             except CANNOT as error:
                 row.status = _reason(error)
             step = inputs = None
-            self._release(case)
+            self._release(case, failed=row.status != 'ok')
         self._time(steps, rows, after_round)
         return [rows[code] for code in (OURS, THEIRS) if code in rows]
 
@@ -182,12 +182,13 @@ class _Contenders:
         for case in self.cases.values():
             self._release(case)
 
-    def _release(self, case: Case) -> None:
-        """So that gradients of one run do not stand in the way of the next."""
+    def _release(self, case: Case, failed: bool = False) -> None:
+        """So that what one has allocated does not stand in the way of another."""
         case.zero_grad(set_to_none=True)
-        gc.collect()
-        if self.device.type == 'cuda':
-            torch.cuda.empty_cache()
+        if failed:
+            gc.collect()
+            if self.device.type == 'cuda':
+                torch.cuda.empty_cache()
 
 
 def _gflops(case: Case, size: tuple[int, int]) -> float | None:
@@ -201,4 +202,4 @@ def _reason(error: BaseException) -> str:
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f'{WRONG if isinstance(error, WrongResult) else "cannot run"}: {textwrap.shorten(first_line, 300)}'
+    return f'{WRONG if isinstance(error, WrongResultError) else "cannot run"}: {textwrap.shorten(first_line, 300)}'

@@ -14,15 +14,15 @@ OUT_OF_MEMORY = 'out of memory'
 
 
 def peak_memory(run: Callable[[], object], device: torch.device) -> int:
-    """Bytes by which what PyTorch has allocated grows at most while ``run()`` runs, temporaries inside operators included.
+    """Bytes by which what PyTorch has allocated grows at most during ``run()``, temporaries inside operators included.
 
     On the CPU every allocation and release is recorded by PyTorch's profiler, so the number is exact and the same every
     time. It does not see what libraries allocate without PyTorch (oneDNN and MKL for packing and for scratch), nor a
     release of what was allocated before. On CUDA it is the counter of the caching allocator, workspaces of cuDNN
     included.
     """
-    gc.collect()
     if device.type == 'cuda':
+        gc.collect()
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -43,7 +43,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def refuse_what_does_not_fit() -> None:
-    """Lets an allocation beyond the memory of this machine fail, where Linux would promise it and end the process later."""
+    """Lets an allocation fail that is beyond the memory free now; Linux would promise it and end the process later.
+
+    Limits of a container or a Slurm job that are lower than the machine's memory are not known to it.
+    """
     if sys.platform != 'linux':
         return
     import resource

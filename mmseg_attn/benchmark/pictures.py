@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 COST, ACCURACY = 'cost_against_n.png', 'accuracy_against_cost.png'
 INSTALL = 'pip install matplotlib (or the extra "benchmark" of mmseg-attn)'
-NAMES = dict(psanet='PSANet', danet='DANet', ocnet='OCNet', ccnet='CCNet', isanet='ISANet', dgmn='DGMN', apcnet='APCNet',
-             emanet='EMANet', non_local='Non-local', a2net='A2-Net', glore='GloRe', carafe='CARAFE')
+NAMES = dict(psanet='PSANet', danet='DANet', ocnet='OCNet', ccnet='CCNet', isanet='ISANet', dgmn='DGMN',
+             apcnet='APCNet', emanet='EMANet', non_local='Non-local', a2net='A2-Net', glore='GloRe', carafe='CARAFE')
 QUANTITIES = dict(median_ms='time (ms)', memory_mib='peak extra memory (MiB)', gflops='GFLOPs of one image',
                   parameters='parameters (M)')
 # Twelve colours that stay apart for colour-blind readers when the shapes of the markers help.
@@ -30,8 +30,8 @@ COLOURS = ('#332288', '#e6194b', '#117733', '#dd8800', '#44aa99', '#cc6677', '#8
 MARKERS = 'osD^vP<X>*hp'
 STYLE = {
     'font.size': 9, 'axes.titlesize': 10, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.grid': True,
-    'grid.color': '#e0e0e0', 'grid.linewidth': 0.6, 'axes.axisbelow': True, 'legend.frameon': False, 'lines.linewidth': 1.3,
-    'lines.markersize': 5, 'figure.constrained_layout.use': True}
+    'grid.color': '#e0e0e0', 'grid.linewidth': 0.6, 'axes.axisbelow': True, 'legend.frameon': False,
+    'lines.linewidth': 1.3, 'lines.markersize': 5, 'figure.constrained_layout.use': True}
 
 
 def is_available() -> bool:
@@ -174,7 +174,8 @@ def _name_points(axes: Axes, points: dict[str, tuple[float, float]], looks: dict
         taken.append(box)
         if distance > 1:
             text.remove()
-            axes.annotate(**place, arrowprops=dict(arrowstyle='-', linewidth=0.5, color='#888888', shrinkA=0, shrinkB=3))
+            line = dict(arrowstyle='-', linewidth=0.5, color='#888888', shrinkA=0, shrinkB=3)
+            axes.annotate(**place, arrowprops=line)
 
 
 def _plain_ticks(axis: Axis) -> None:

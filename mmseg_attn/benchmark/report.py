@@ -25,7 +25,7 @@ CONVENTIONS = dict(
     ratio='median over the rounds of the time of mmseg divided by ours in the same round',
     memory_mib=f'2^20 bytes for the batch: {memory.CONVENTION}',
     forward='evaluation mode, no gradients',
-    forward_backward='training mode, gradients of all parameters and inputs, random gradients of the outputs for a loss',
+    forward_backward='training mode, gradients of all parameters and inputs, from random gradients of the outputs',
     half='autocast: weights and inputs are float32',
     error='|a - b| / |b| of outputs, and in training of input gradients, in float32, with SiLU in place of ReLU there: '
           'ours against mmseg with the same weights, or where there is none against float64 on the CPU',
@@ -36,8 +36,8 @@ SIZES_FOR_A_FIT = 3
 
 def write(folder: Path, meta: dict, rows: list[Row], complete: bool) -> None:
     """Writes ``benchmark.json`` and ``benchmark.csv``, each whole or not at all."""
-    text = json.dumps(dict(meta, complete=complete, conventions=CONVENTIONS, rows=[asdict(row) for row in rows]), indent=1)
-    _replace(folder / JSON, text + '\n')
+    whole = dict(meta, complete=complete, conventions=CONVENTIONS, rows=[asdict(row) for row in rows])
+    _replace(folder / JSON, json.dumps(whole, indent=1) + '\n')
     table = io.StringIO()
     names = [f.name for f in fields(Row) if f.name not in ('times_ms', 'input_channels')]
     writer = csv.DictWriter(table, names, extrasaction='ignore', lineterminator='\n')
@@ -84,7 +84,8 @@ def print_tables(rows: list[Row], console: Console) -> None:
     measured = sorted((row for row in rows if row.median_ms is not None), key=key)
     for (mode, height, width), group in groupby(measured, key):
         group = list(group)
-        table = Table('method', title=f'{mode}, {height} x {width} pixels, batch {group[0].batch}', title_justify='left')
+        title = f'{mode}, {height} x {width} pixels, batch {group[0].batch}'
+        table = Table('method', title=title, title_justify='left')
         if both:
             table.add_column('code')
         for name in ('parameters', 'GFLOPs', 'ms', 'quartiles', 'MiB', *(['time / ours'] if both else [])):

@@ -30,8 +30,8 @@ def read_accuracies(path: Path) -> dict[str, float]:
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f'{path} has no accuracies of methods ({error}); expected are {METHOD_NAMES[0]} and {ACCURACY}') \
-            from error
+        raise UserError(f'{path} has no accuracies of methods: {error}; expected are {METHOD_NAMES[0]} and '
+                        f'{ACCURACY}') from error
     wrong = {method: value for method, value in found.items() if not 0 <= value <= 100}
     if wrong or not found:
         raise UserError(f'{path}: a {ACCURACY} lies between 0 and 100, got {wrong or "none"}')

@@ -31,10 +31,11 @@ def interleaved_times(steps: dict[str, Step], rounds: int, device: torch.device,
     times = {name: [] for name in steps}
     order = random.Random(seed)
     measure = _cuda_time if device.type == 'cuda' else _cpu_time
-    with _without_garbage_collection():
+    with _garbage_only_between_runs():
         for _ in range(rounds):
             for name in order.sample(list(steps), len(steps)):
                 steps[name].prepare()
+                gc.collect()
                 times[name].append(measure(steps[name], device))
             after_round()
     return times
@@ -70,12 +71,14 @@ def _cuda_time(step: Step, device: torch.device) -> float:
 
 
 @contextmanager
-def _without_garbage_collection() -> Iterator[None]:
+def _garbage_only_between_runs() -> Iterator[None]:
+    """No collection inside a run; what exists already is set aside, so that those between runs are quick."""
     enabled = gc.isenabled()
-    gc.collect()
+    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
+        gc.unfreeze()
         if enabled:
             gc.enable()

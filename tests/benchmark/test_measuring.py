@@ -11,8 +11,8 @@ SMALL = dict(in_channels=32, channels=8, sizes=((4, 6),), runs=3, warmup=1)
 
 def rows_of(method, **settings):
     progress = []
-    rows = [row for rows in measure(method, Settings(**SMALL | settings), lambda _, n: progress.append(n)) for row in rows]
     settings = Settings(**SMALL | settings)
+    rows = [row for rows in measure(method, settings, lambda _, n: progress.append(n)) for row in rows]
     assert sum(progress) == len(settings.sizes) * len(settings.modes) * settings.runs
     return rows
 

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_attn.benchmark.memory import is_out_of_memory, peak_memory
@@ -25,10 +24,9 @@ A, B = torch.randn(256, 256), torch.randn(256, 256)
 @pytest.mark.parametrize(('run', 'expected'), [
     (lambda: A + B, 1), (lambda: A + B + A, 2), (lambda: A.clone().add_(B), 1), (lambda: A.softmax(-1), 1),
     (lambda: A.softmax(0), 1), (lambda: A.T @ B, 1), (lambda: A[:128], 0), (lambda: torch.cat([A, B]), 2),
-    (lambda: A.double(), 2), (lambda: A.exp().sin().cos(), 2), (lambda: F.conv2d(A[None, None], B[None, None]), 0)])
+    (lambda: A.double(), 2), (lambda: A.exp().sin().cos(), 2)])
 def test_without_gradients(run, expected):
-    # A convolution's one number is not a whole tensor.
-    assert tensors(run) == pytest.approx(expected, abs=1e-2)
+    assert tensors(run) == expected
 
 
 def exponentials(x, number=4):

@@ -63,10 +63,11 @@ def case():
 def test_a_forward(case):
     step = Step(case, case.inputs(1, (4, 5)), 'forward')
     seen = []
-    case.register_forward_hook(lambda module, _, out: seen.append((module.training, out[0].requires_grad, out[0].dtype)))
+    case.register_forward_hook(lambda module, _, outputs: seen.append((module.training, *outputs)))
     step.prepare()
     step()
-    assert seen == [(False, False, torch.float32)]
+    (training, logits), = seen
+    assert (training, logits.requires_grad, logits.dtype) == (False, False, torch.float32)
 
 
 def test_a_forward_and_backward(case):

@@ -1,0 +1,146 @@
+"""For pixels of a picture: the maps of where they look."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from .influence import WindowInfluence
+from .place import Place
+from .view import View, Window, checked
+
+# Maps are computed in parts of so many values, 64 MiB in float32.
+VALUES_AT_ONCE = 1 << 24
+
+
+@dataclass
+class PointMaps:
+    """Where P points of a picture look.
+
+    Attributes:
+        kind: 'attention', the head's ``attention_map``, or 'influence', which
+            :class:`.influence.WindowInfluence` defines.
+        points: (P, 2), (x, y) in pixels of the picture.
+        values: (P, rows, columns), on the CPU.
+        places: for each point, where its map lies in the picture.
+    """
+
+    kind: str
+    points: Tensor
+    values: Tensor
+    places: list[Place]
+
+
+class Source(Protocol):
+    """What computes the maps of one window."""
+
+    kind: str
+    place: Place
+
+    def maps(self, points: Tensor) -> Tensor:
+        """(P, 2) points of the picture, (x, y) -> (P, rows, columns)."""
+
+
+class WindowAttention:
+    """The head's ``attention_map`` in one window. A point has the map of the cell that it lies in."""
+
+    kind = 'attention'
+
+    def __init__(self, view: View, window: Window):
+        self.head, self.features = view.head, window.features
+        # What comes before the attention of our heads is the same for all points, and costs more than they do.
+        self.in_conv = _Once(self.head.in_conv) if hasattr(self.head, 'in_conv') else None
+        rows, columns = self._maps(torch.zeros(1, 2, dtype=torch.long)).shape[1:]
+        self.place = window.place(rows, columns)
+
+    def maps(self, points: Tensor) -> Tensor:
+        at_once = max(VALUES_AT_ONCE // (self.place.y.cells * self.place.x.cells), 1)
+        return checked(torch.cat([self._maps(cells) for cells in self.place.nearest(points).split(at_once)]))
+
+    @torch.no_grad()
+    def _maps(self, cells: Tensor) -> Tensor:
+        if self.in_conv is None:
+            return self.head.attention_map(self.features, cells)[0].cpu()
+        try:
+            self.head.in_conv = self.in_conv
+            return self.head.attention_map(self.features, cells)[0].cpu()
+        finally:
+            self.head.in_conv = self.in_conv.module
+
+
+class _Once(nn.Module):
+    """A module that computes its first output, and then repeats it."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module, self.output = module, None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.output is None:
+            self.output = self.module(x)
+        return self.output
+
+
+def source_of(view: View, window: Window, influence: bool = False) -> Source:
+    """The head's attention in a window; or the influence, where the head has no map or ``influence`` asks for it."""
+    if not influence and callable(getattr(view.head, 'attention_map', None)):
+        try:
+            return WindowAttention(view, window)
+        except NotImplementedError:
+            pass
+    return WindowInfluence(view, window)
+
+
+def attention_maps(view: View, points: Sequence[tuple[float, float]]) -> PointMaps:
+    """The head's own ``attention_map`` for points of a picture.
+
+    Args:
+        view: from :func:`look`.
+        points: (x, y) in pixels of the picture.
+
+    Raises:
+        NotImplementedError: the head has none; :func:`influence_maps` is for any head.
+        ValueError: a point lies outside the picture.
+    """
+    if not callable(getattr(view.head, 'attention_map', None)):
+        raise NotImplementedError(f'{type(view.head).__name__} has no attention_map; influence_maps is for any head')
+    return _collect(view, points, WindowAttention)
+
+
+def influence_maps(view: View, points: Sequence[tuple[float, float]]) -> PointMaps:
+    """How strongly the score of each point's predicted class depends on the features at every place. For any head.
+
+    Arguments and errors are those of :func:`attention_maps`; :class:`.influence.WindowInfluence` defines the values.
+    """
+    return _collect(view, points, WindowInfluence)
+
+
+def explain(view: View, points: Sequence[tuple[float, float]], influence: bool = False) -> PointMaps:
+    """:func:`attention_maps` where the head has them, otherwise or on demand :func:`influence_maps`."""
+    return _collect(view, points, lambda view, window: source_of(view, window, influence))
+
+
+def _collect(view: View, points: Sequence[tuple[float, float]], source: Callable[[View, Window], Source]) -> PointMaps:
+    check_points(points, view.picture.shape[:2])
+    places, values = [None] * len(points), [None] * len(points)
+    windows = [view.window_of(x, y) for x, y in points]
+    points = torch.as_tensor(points, dtype=torch.float64)
+    for window in view.windows:
+        inside = [i for i, of_point in enumerate(windows) if of_point is window]
+        if inside:
+            found = source(view, window)
+            for i, value in zip(inside, found.maps(points[inside]), strict=True):
+                places[i], values[i] = found.place, value
+    return PointMaps(found.kind, points, torch.stack(values), places)
+
+
+def check_points(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> None:
+    """Raises ValueError unless there are points, and all lie in a picture of this height and width."""
+    height, width = size
+    if not len(points):
+        raise ValueError('there are no points to explain: give at least one (x, y)')
+    for x, y in points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise ValueError(f'the point x={x}, y={y} lies outside the picture of {width} x {height} pixels')

@@ -1,0 +1,208 @@
+"""A picture as a network sees it: prediction, features, and where the cells of a feature map lie in the picture."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import torch
+from mmengine.dataset import Compose
+from mmengine.registry import init_default_scope
+from mmseg.models import BaseSegmentor
+from torch import Tensor, nn
+
+from .loading import head_of
+from .place import Place, Span
+
+
+@dataclass
+class Window:
+    """What goes through the network at once: the whole picture, or a crop of it where the config slides."""
+
+    inputs: Tensor
+    features: list[Tensor]
+    meta: dict
+    x: Span
+    y: Span
+
+    def place(self, rows: int, columns: int) -> Place:
+        """Where the cells of a map of this window lie in the picture."""
+        return Place(self.x.axis(columns), self.y.axis(rows))
+
+    def distance(self, x: float, y: float) -> float:
+        """Squared, from the middle of the window."""
+        return (x - self.x.middle) ** 2 + (y - self.y.middle) ** 2
+
+
+@dataclass
+class View:
+    """A picture through one model.
+
+    Attributes:
+        model: the segmentor, in evaluation mode.
+        name: of the model, for titles.
+        picture: (H, W, 3) RGB, uint8.
+        labels: (H, W) predicted classes.
+        windows: the parts of the picture that the model sees.
+    """
+
+    model: BaseSegmentor = field(repr=False)
+    name: str
+    picture: np.ndarray = field(repr=False)
+    labels: Tensor = field(repr=False)
+    windows: list[Window] = field(repr=False)
+
+    @property
+    def head(self) -> nn.Module:
+        return head_of(self.model)
+
+    @property
+    def classes(self) -> list[str]:
+        return self.model.dataset_meta['classes']
+
+    @property
+    def palette(self) -> list[tuple[int, int, int]]:
+        return self.model.dataset_meta['palette']
+
+    def window_of(self, x: float, y: float) -> Window:
+        """The window whose middle is nearest to a point of the picture."""
+        return min(self.windows, key=lambda window: window.distance(x, y))
+
+    def label_at(self, x: float, y: float) -> int:
+        height, width = self.labels.shape
+        return int(self.labels[_pixel(y, height), _pixel(x, width)])
+
+
+def _pixel(position: float, size: int) -> int:
+    return min(max(int(position + 0.5), 0), size - 1)
+
+
+def read_picture(path: str | Path) -> np.ndarray:
+    """An image file -> (H, W, 3) BGR, uint8, as mmcv gives it to networks.
+
+    Raises:
+        ValueError: there is no such file, or it is no image.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f'there is no image {path}')
+    try:
+        picture = mmcv.imread(str(path))
+    except (OSError, ValueError):
+        picture = None
+    if picture is None:
+        raise ValueError(f'{path} is not an image that OpenCV can read, or is damaged')
+    return picture
+
+
+@torch.no_grad()
+def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None = None) -> View:
+    """Runs a model on a picture, through the test pipeline of its config.
+
+    Args:
+        model: from :func:`load_model` or mmseg's ``init_model``.
+        image: a file, or an array (H, W, 3) in BGR as ``mmcv.imread`` gives it.
+        name: of the model, for titles; the type of its head by default.
+
+    Raises:
+        ValueError: the image cannot be read or is not (H, W, 3), the test pipeline flips it, or the model is in
+            training mode.
+    """
+    if model.training:
+        raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
+    picture = image if isinstance(image, np.ndarray) else read_picture(image)
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        raise ValueError(f'a picture is an array of uint8 of shape (H, W, 3), BGR; got {picture.dtype} of shape '
+                         f'{picture.shape}')
+    init_default_scope(model.cfg.get('default_scope', 'mmseg'))
+    loaded = _pipeline(model)(dict(img=picture))
+    data = model.data_preprocessor(dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
+    inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
+    if meta.get('flip'):
+        raise ValueError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
+    whole = None if _slides(model) else model.extract_feat(inputs)
+    with _given_features(model, whole):
+        prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
+    windows = []
+    for y, x in _corners(inputs, model):
+        crop = inputs[:, :, y:, x:]
+        if _slides(model):
+            height, width = model.test_cfg['crop_size']
+            crop = crop[:, :, :height, :width]
+        size = dict(img_shape=crop.shape[2:], pad_shape=crop.shape[2:])
+        windows.append(Window(crop, whole or model.extract_feat(crop), meta | size,
+                              *_spans(crop, x, y, inputs, meta, model.align_corners)))
+    name = name or type(head_of(model)).__name__
+    return View(model, name, mmcv.bgr2rgb(picture), prediction.long().cpu(), windows)
+
+
+def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:
+    """What the model makes of features in place of the window's own: (K, h, w) scores at the size of the window.
+
+    They are differentiable with respect to the features, and to no weight, which would cost as much again.
+    """
+    trained = [parameter for parameter in view.model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            # Copies, because a head may change its input in place.
+            features = [feature.clone() if isinstance(feature, Tensor) else feature for feature in features]
+            with _given_features(view.model, features):
+                return view.model.encode_decode(window.inputs, [dict(window.meta)])[0]
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+def checked(maps: Tensor) -> Tensor:
+    """``maps``, or a ValueError if they are not finite."""
+    if not maps.isfinite().all():
+        raise ValueError('the maps have values that are not finite: do the weights belong to this config?')
+    return maps
+
+
+@contextmanager
+def _given_features(model: BaseSegmentor, features: list[Tensor] | None) -> Iterator[None]:
+    """The backbone yields ``features`` for the while, if they are given."""
+    if features is None:
+        yield
+        return
+    model.extract_feat = lambda inputs: features
+    try:
+        yield
+    finally:
+        del model.extract_feat
+
+
+def _pipeline(model: BaseSegmentor) -> Compose:
+    cfg = model.cfg
+    steps = [dict(step) for step in cfg.get('test_pipeline') or cfg.test_dataloader.dataset.pipeline]
+    steps = [step for step in steps if step['type'] == 'LoadImageFromFile' or not step['type'].startswith('Load')]
+    # The picture has been read already, and the page shows the very one.
+    steps[0] = dict(type='LoadImageFromNDArray', to_float32=steps[0].get('to_float32', False))
+    return Compose(steps)
+
+
+def _slides(model: BaseSegmentor) -> bool:
+    return model.test_cfg.get('mode') == 'slide'
+
+
+def _corners(inputs: Tensor, model: BaseSegmentor) -> list[tuple[int, int]]:
+    """Upper left corners of what goes through the network at once, as mmseg's sliding inference has them."""
+    if not _slides(model):
+        return [(0, 0)]
+    starts = []
+    for size, crop, stride in zip(inputs.shape[2:], model.test_cfg['crop_size'], model.test_cfg['stride'], strict=True):
+        last = max(size - crop, 0)
+        starts.append([*range(0, last, stride), last])
+    return [(y, x) for y in starts[0] for x in starts[1]]
+
+
+def _spans(crop: Tensor, x: int, y: int, inputs: Tensor, meta: dict, align_corners: bool) -> tuple[Span, Span]:
+    left, right, top, bottom = meta.get('img_padding_size', meta.get('padding_size', (0, 0, 0, 0)))
+    height, width = inputs.shape[2:]
+    picture_height, picture_width = meta['ori_shape'][:2]
+    return (Span(crop.shape[3], x - left, width - left - right, picture_width, align_corners),
+            Span(crop.shape[2], y - top, height - top - bottom, picture_height, align_corners))

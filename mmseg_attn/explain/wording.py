@@ -1,0 +1,63 @@
+"""What pages and figures say about the maps."""
+
+import inspect
+import re
+from pathlib import Path
+
+from torch import nn
+
+from .grad_cam import ClassMap
+from .sampling import Samples
+from .view import View
+
+KINDS = {'attention': 'attention map', 'influence': 'exact influence'}
+INFLUENCE = (
+    'How strongly the output at the pixel p depends on the features at each place q: the length of the derivative '
+    '|d s(p) / d x(q)|, where s is the score of the class predicted at p (before the softmax) and x are the features '
+    'that the head takes from the backbone. Computed exactly, by one backward pass for each pixel.')
+
+
+def definition(head: nn.Module, kind: str, asked: bool) -> str:
+    """What the values of a map of this head are. ``asked``: the influence was asked for, for all heads."""
+    if kind == 'attention':
+        return _of_attention(head)
+    reason = 'It was asked for.' if asked else f'{type(head).__name__} defines no attention map of its own.'
+    return f'{INFLUENCE} {reason}'
+
+
+def _of_attention(head: nn.Module) -> str:
+    """What the docstring of the block's ``attention_map`` says before it comes to its arguments."""
+    block = getattr(head, 'attention', None)
+    blocks = list(block) if isinstance(block, nn.ModuleList) else [block]
+    owner = next(owner for owner in (blocks[0], head) if callable(getattr(owner, 'attention_map', None)))
+    text = re.split(r'\n\s*(?:Args|Arguments|Returns)\b', inspect.getdoc(owner.attention_map) or '')[0]
+    text = ' '.join(text.replace('``', '').split())
+    mean = f'The mean of the maps of {len(blocks)} blocks. Of each: ' if len(blocks) > 1 else ''
+    return f'{mean}{text} ({type(owner).__name__}.attention_map)'
+
+
+def sampling(samples: Samples) -> str:
+    """For which pixels a page has maps, and how exact its values are."""
+    place, grid = samples.places[0], samples.grid
+    down, right = (abs(axis.step) * cells.step for axis, cells in ((place.y, grid.rows), (place.x, grid.columns)))
+    which = (f'{samples.num_points} pixels, {right:.3g} apart in a row and {down:.3g} in a column; others show that of '
+             'the nearest.')
+    if len(grid) == place.x.cells * place.y.cells:
+        which = f'all {samples.num_points} cells.'
+    if len(samples.places) > 1:
+        which += (f' The config slides: the network sees {len(samples.places)} windows, and a pixel has the map of the '
+                  'one whose middle is nearest.')
+    return (f'Maps of {place.y.cells} x {place.x.cells} cells, for {which} Values have 8 bits: they err by at most '
+            f'1/{2 * samples.maps.steps} of the largest of their map.')
+
+
+def source(view: View) -> str:
+    """Head, config and checkpoint."""
+    cfg = view.model.cfg
+    names = [('config', cfg.filename), ('checkpoint', cfg.get('load_from'))]
+    return ', '.join([type(view.head).__name__, *(f'{what} {Path(name).name}' for what, name in names if name)]) + '.'
+
+
+def class_map_title(view: View, cam: ClassMap) -> str:
+    name = view.classes[cam.label]
+    return f'Grad-CAM: what speaks for {name} ' + ('in the region' if cam.region else 'where it is predicted')
