@@ -29,7 +29,7 @@ with readable_errors():
     require_openmmlab()
     import torch
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     from mmseg_attn.benchmark import machine, pictures, report
     from mmseg_attn.benchmark.cases import LEVELS, methods
@@ -57,9 +57,10 @@ def parse_args() -> argparse.Namespace:
                         help="half precision is autocast's, as with train.py --amp (default: %(default)s)")
     parser.add_argument('--against', choices=['mmseg'], help="also time mmseg's own, with the same weights")
     parser.add_argument('--runs', type=int, default=DEFAULTS.runs, help='timed rounds (default: %(default)s)')
-    parser.add_argument('--warmup', type=int, default=DEFAULTS.warmup, help='untimed runs before (default: %(default)s)')
+    parser.add_argument('--warmup', type=int, default=DEFAULTS.warmup, help='untimed runs (default: %(default)s)')
     parser.add_argument('--threads', type=int, help='of the CPU; what PyTorch takes if not given')
-    parser.add_argument('--in-channels', type=int, help="channels of the backbone's last stage; the configs' 2048 if not given")
+    parser.add_argument('--in-channels', type=int,
+                        help="channels of the backbone's last stage; the configs' 2048 if not given")
     parser.add_argument('--channels', type=int, help="channels of the attention; the configs' 512 if not given")
     parser.add_argument('--seed', type=int, default=DEFAULTS.seed)
     parser.add_argument('--results', type=Path, metavar='FILE',
@@ -126,8 +127,7 @@ def describe(settings: Settings) -> dict[str, object]:
 def run(names: list[str], settings: Settings, meta: dict, out: Path, console: Console) -> tuple[list[Row], bool]:
     """Measures, and writes after every row. Returns the rows, and whether they are all."""
     rows = []
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-               TimeRemainingColumn())
+    columns = (*Progress.get_default_columns(), TextColumn('after'), TimeElapsedColumn())
     report.write(out, meta, rows, complete=False)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task('', total=len(names) * len(settings.sizes) * len(settings.modes) * settings.runs)

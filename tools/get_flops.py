@@ -73,8 +73,10 @@ def table_of(model: nn.Module, flops: dict[str, int]) -> Table:
     table = Table('part', 'module', 'parameters', 'flops', 'share')
     for name in (*parts, *children):
         module = model.get_submodule(name)
-        table.add_row('  ' * name.count('.') + name.split('.')[-1], type(module).__name__, f'{parameters(module):.2f} M',
-                      f'{flops.get(name, 0) / 1e9:.2f} G', f'{100 * flops.get(name, 0) / max(flops[""], 1):.1f} %')
+        number = flops.get(name, 0)
+        table.add_row('  ' * name.count('.') + name.split('.')[-1], type(module).__name__,
+                      f'{parameters(module):.2f} M', f'{number / 1e9:.2f} G',
+                      f'{100 * number / max(flops[""], 1):.1f} %')
     return table
 
 

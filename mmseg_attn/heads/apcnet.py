@@ -36,10 +36,10 @@ class APCHead(AttentionHead):
             AdaptiveContext(self.in_channels, out_channels=self.channels, pool_scale=scale, fusion=fusion,
                             norm_layer=self.norm_layer, act_layer=self.act_layer)
             for scale in pool_scales)
-        self.bottleneck = self.conv(self.in_channels + len(pool_scales) * self.channels, self.channels)
+        self.bottleneck = self.concat_conv(self.in_channels + len(pool_scales) * self.channels, self.channels)
 
     def forward_feature(self, x: Tensor) -> Tensor:
-        return self.bottleneck(torch.cat([x, *(block(x) for block in self.attention)], dim=1))
+        return self.bottleneck(x, *(block(x) for block in self.attention))
 
     def _attention_map(self, x: Tensor, points: Tensor) -> Tensor:
         return torch.stack([block.attention_map(x, points) for block in self.attention]).mean(dim=0)

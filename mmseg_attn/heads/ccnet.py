@@ -1,6 +1,5 @@
 """CCNet's head."""
 
-import torch
 from torch import Tensor
 
 from mmseg_attn.attention.ccnet import CrissCrossAttention
@@ -35,8 +34,8 @@ class CCHead(AttentionHead):
         self.attention = CrissCrossAttention(inner_channels, recurrence=recurrence)
         self.out_conv = self.conv(inner_channels, inner_channels if concat_input else self.channels)
         if concat_input:
-            self.cat_conv = self.conv(self.in_channels + inner_channels, self.channels)
+            self.cat_conv = self.concat_conv(self.in_channels + inner_channels, self.channels)
 
     def forward_feature(self, x: Tensor) -> Tensor:
         out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(torch.cat([x, out], dim=1)) if self.concat_input else out
+        return self.cat_conv(x, out) if self.concat_input else out

@@ -1,6 +1,5 @@
 """EMANet's head."""
 
-import torch
 from torch import Tensor
 
 from mmseg_attn.attention.emanet import ExpectationMaximizationAttention
@@ -39,8 +38,8 @@ class EMAHead(AttentionHead):
             renormalize_bases=renormalize_bases, norm_layer=self.norm_layer)
         self.bottleneck = self.conv(ema_channels, self.channels)
         if concat_input:
-            self.cat_conv = self.conv(self.in_channels + self.channels, self.channels)
+            self.cat_conv = self.concat_conv(self.in_channels + self.channels, self.channels)
 
     def forward_feature(self, x: Tensor) -> Tensor:
         out = self.bottleneck(self.attention(self.in_conv(x)))
-        return self.cat_conv(torch.cat([x, out], dim=1)) if self.concat_input else out
+        return self.cat_conv(x, out) if self.concat_input else out

@@ -1,6 +1,5 @@
 """The Non-local head."""
 
-import torch
 from torch import Tensor
 
 from mmseg_attn.attention.non_local import NonLocal
@@ -38,8 +37,8 @@ class NLHead(AttentionHead):
             sub_sample=sub_sample, norm_layer=self.norm_layer)
         self.out_conv = self.conv(self.channels, self.channels)
         if concat_input:
-            self.cat_conv = self.conv(self.in_channels + self.channels, self.channels)
+            self.cat_conv = self.concat_conv(self.in_channels + self.channels, self.channels)
 
     def forward_feature(self, x: Tensor) -> Tensor:
         out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(torch.cat([x, out], dim=1)) if self.concat_input else out
+        return self.cat_conv(x, out) if self.concat_input else out

@@ -57,10 +57,10 @@ class PSAHead(AttentionHead):
             psa_softmax=psa_softmax, mmseg_compatible=mmseg_compatible, align_corners=self.align_corners,
             norm_layer=self.norm_layer, act_layer=self.act_layer)
         self.in_conv = torch.nn.Identity()
-        self.bottleneck = self.conv(2 * self.in_channels, self.channels)
+        self.bottleneck = self.concat_conv(2 * self.in_channels, self.channels)
 
     def forward_feature(self, x: Tensor) -> Tensor:
-        return self.bottleneck(torch.cat([x, self.attention(x)], dim=1))
+        return self.bottleneck(x, self.attention(x))
 
 
 def _mask_size(crop_size: int | tuple[int, int], stride: int, compact: bool) -> tuple[int, int]:
