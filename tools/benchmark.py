@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import shlex
+import signal
 import sys
 import warnings
 from dataclasses import asdict
@@ -186,6 +187,8 @@ def main() -> int:
         refuse_what_does_not_fit()
     # As the configs have it.
     torch.backends.cudnn.benchmark = True
+    # At the end of its time a cluster ends a job by SIGTERM.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.filterwarnings('ignore', module=r'mm(cv|seg)\.')
     meta = describe(settings)
     rows, complete = run(names, settings, meta, args.out, console)

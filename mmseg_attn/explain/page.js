@@ -347,6 +347,16 @@ function drawCam(head, index) {
   paintLegend(section.querySelector('.cam .legend'), camMap(head));
 }
 
+// Where they are few, the pixels that have maps are shown.
+function samplesOf(head) {
+  if (head.windows.length * head.rows.length * head.columns.length > 300) return [];
+  return head.windows.flatMap(window => head.rows.flatMap(row => head.columns.map(column => {
+    const dot = make('div', {className: 'sample'});
+    put(dot, centre(window.x, column), centre(window.y, row));
+    return dot;
+  })));
+}
+
 function addRegion(stage, [left, top, right, bottom]) {
   stage.append(make('div', {className: 'region', style: {
     left: `${100 * left / page.width}%`, top: `${100 * top / page.height}%`,
@@ -393,7 +403,7 @@ async function start() {
   page.heads.forEach((head, index) => {
     const section = element(`head-${index}`);
     addStage(section.querySelector('.map .stage'), `Map of ${head.name}`, true)
-      .append(make('div', {className: 'place'}));
+      .append(make('div', {className: 'place'}), ...samplesOf(head));
     addStage(section.querySelector('.prediction .stage'), `Prediction of ${head.name}`, false);
     if (!head.cam) return;
     const stage = addStage(section.querySelector('.cam .stage'), section.querySelector('.cam figcaption').textContent, false);

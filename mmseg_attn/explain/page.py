@@ -25,7 +25,7 @@ from .packing import pack
 from .place import Place
 from .sampling import Samples, sample
 from .view import View
-from .wording import KINDS, class_map_title, definition, sampling, source
+from .wording import KINDS, class_map_title, definition, sampling, source, spacing
 
 MAX_BYTES = 15_000_000
 # What the page shows of larger pictures. Positions stay those of the picture itself.
@@ -105,7 +105,7 @@ def _head(index: int, view: View, samples: Samples, cam: ClassMap | None, influe
         'cam.html', size, raw={}, title=class_map_title(view, cam),
         note='' if cam.place else f'No pixel is predicted to be {view.classes[cam.label]}.')
     return _fill('head.html', size, index=index, name=view.name, kind=KINDS[samples.kind],
-                 definition=definition(view.head, samples.kind, influence), sampling=sampling(samples),
+                 definition=definition(view.head, samples.kind, influence), sampling=sampling(samples), spacing=spacing(samples),
                  source=source(view), raw=dict(cam=cam))
 
 

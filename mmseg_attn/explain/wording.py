@@ -36,19 +36,23 @@ def _of_attention(head: nn.Module) -> str:
     return f'{mean}{text} ({type(owner).__name__}.attention_map)'
 
 
+def spacing(samples: Samples) -> str:
+    """Distances between the pixels that a page has maps for, along a row and along a column."""
+    place, grid = samples.places[0], samples.grid
+    return ' x '.join(f'{axis.step * cells.step:.3g}' for axis, cells in ((place.x, grid.columns), (place.y, grid.rows)))
+
+
 def sampling(samples: Samples) -> str:
     """For which pixels a page has maps, and how exact its values are."""
-    place, grid = samples.places[0], samples.grid
-    down, right = (abs(axis.step) * cells.step for axis, cells in ((place.y, grid.rows), (place.x, grid.columns)))
-    which = (f'{samples.num_points} pixels, {right:.3g} apart in a row and {down:.3g} in a column; others show that of '
-             'the nearest.')
-    if len(grid) == place.x.cells * place.y.cells:
-        which = f'all {samples.num_points} cells.'
-    if len(samples.places) > 1:
-        which += (f' The config slides: the network sees {len(samples.places)} windows, and a pixel has the map of the '
-                  'one whose middle is nearest.')
-    return (f'Maps of {place.y.cells} x {place.x.cells} cells, for {which} Values have 8 bits: they err by at most '
-            f'1/{2 * samples.maps.steps} of the largest of their map.')
+    place, windows = samples.places[0], len(samples.places)
+    rest = 'for every cell.'
+    if len(samples.grid) < place.x.cells * place.y.cells:
+        rest = f'one for {spacing(samples)} pixels; the others show that of the nearest.'
+    if windows > 1:
+        rest += (f' The config slides: the network sees {windows} windows, and a pixel has the map of the one whose '
+                 'middle is nearest.')
+    return (f'{samples.num_points} maps of {place.y.cells} x {place.x.cells} cells, {rest} Values have 8 bits: they err '
+            f'by at most 1/{2 * samples.maps.steps} of the largest of their map.')
 
 
 def source(view: View) -> str:

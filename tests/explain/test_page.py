@@ -92,7 +92,8 @@ def test_fewer_points_where_the_page_is_small(page_of):
     count = len(head['rows']) * len(head['columns'])
     assert path.stat().st_size <= 600_000
     assert 20 < count < 2500
-    assert f'{count} pixels, ' in path.read_text()
+    distances = [8 * (head[side][1] - head[side][0]) for side in ('columns', 'rows')]
+    assert f'one map for {distances[0]} x {distances[1]} pixels' in path.read_text()
 
 
 def test_a_page_that_is_too_small(page_of, tmp_path):

@@ -26,6 +26,7 @@ def benchmark(monkeypatch, tmp_path, capsys):
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, 'refuse_what_does_not_fit', lambda: None)  # it would hold for all tests
     monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
+    monkeypatch.setattr(module.signal, 'signal', lambda *_: None)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -122,14 +123,15 @@ def test_as_a_command(tmp_path):
 
 
 @pytest.mark.slow
-def test_interrupted(tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(tmp_path, number):
     command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), '--methods', 'glore', '--sizes', '4x4', '16x16',
                '--modes', 'forward', '--runs', '200', *map(str, TINY)]
     out = tmp_path / 'work_dirs' / 'benchmark' / 'benchmark.json'
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (out.is_file() and json.loads(out.read_text())['rows']):
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         text = process.communicate()[0]
     assert process.returncode == 130
     assert 'Interrupted: these are the rows measured so far.' in text
