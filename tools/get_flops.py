@@ -19,6 +19,7 @@ with readable_errors():
     import torch
     from mmengine.config import Config, DictAction
     from mmengine.model import revert_sync_batchnorm
+    from mmseg.structures import SegDataSample
     from rich.console import Console
     from rich.table import Table
     from torch import nn
@@ -52,8 +53,10 @@ def build(cfg: Config) -> nn.Module:
 
 def padded(model: nn.Module, shape: tuple[int, int]) -> tuple[int, int]:
     """The size to which the model's preprocessor brings an image of ``shape`` in testing."""
-    inputs = model.data_preprocessor(dict(inputs=[torch.zeros(3, *shape, dtype=torch.uint8)]), training=False)['inputs']
-    return tuple(inputs[0].shape[-2:])
+    # mmseg's preprocessor pads in testing only what comes with its sample.
+    data = dict(inputs=[torch.zeros(3, *shape, dtype=torch.uint8)],
+                data_samples=[SegDataSample(metainfo=dict(img_shape=shape))])
+    return tuple(model.data_preprocessor(data, training=False)['inputs'][0].shape[-2:])
 
 
 def count(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:

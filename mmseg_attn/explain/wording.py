@@ -39,7 +39,8 @@ def _of_attention(head: nn.Module) -> str:
 def spacing(samples: Samples) -> str:
     """Distances between the pixels that a page has maps for, along a row and along a column."""
     place, grid = samples.places[0], samples.grid
-    return ' x '.join(f'{axis.step * cells.step:.3g}' for axis, cells in ((place.x, grid.columns), (place.y, grid.rows)))
+    across, down = place.x.step * grid.columns.step, place.y.step * grid.rows.step
+    return f'{across:.3g} x {down:.3g}'
 
 
 def sampling(samples: Samples) -> str:
@@ -51,8 +52,8 @@ def sampling(samples: Samples) -> str:
     if windows > 1:
         rest += (f' The config slides: the network sees {windows} windows, and a pixel has the map of the one whose '
                  'middle is nearest.')
-    return (f'{samples.num_points} maps of {place.y.cells} x {place.x.cells} cells, {rest} Values have 8 bits: they err '
-            f'by at most 1/{2 * samples.maps.steps} of the largest of their map.')
+    return (f'{samples.num_points} maps of {place.y.cells} x {place.x.cells} cells, {rest} Values have 8 bits: they '
+            f'err by at most 1/{2 * samples.maps.steps} of the largest of their map.')
 
 
 def source(view: View) -> str:

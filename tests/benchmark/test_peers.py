@@ -66,7 +66,6 @@ def test_without_compiled_ops(monkeypatch, method, name):
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize(('method', 'parameter'), [
     ('non_local', 'nl_block.theta.conv.weight'), ('danet', 'pam.query_project.weight'),
-    ('isanet', 'global_relation.key_project.1.conv.weight'), ('emanet', 'ema_mid_conv.conv.weight'),
     ('apcnet', 'acm_modules.3.gla.weight')])
 def test_a_small_error_in_the_attention_is_found(method, parameter, training):
     ours, theirs = build_pair(method, head_config(method, **SMALL))

@@ -37,7 +37,7 @@ def test_a_table_of_the_parts(get_flops):
     out = get_flops(SHAPES, '--shape', 320, 640)
     assert 'Input shape: (320, 640)' in out
     found = cells(out)
-    assert list(found) == ['backbone', 'decode_head', 'in_conv', 'attention', 'out_conv', 'cat_conv', 'conv_seg']
+    assert list(found) == ['backbone', 'decode_head', 'in_conv', 'attention', 'out_conv', 'conv_seg']
     assert found['attention'][0] == 'GlobalReasoning'
     pixels = 40 * 80
     assert found['in_conv'][2] == f'{128 * CHANNELS * 9 * pixels / 1e9:.2f} G'
