@@ -11,6 +11,7 @@ require_openmmlab()
 from mmengine.registry import Registry  # noqa: E402
 from mmseg.registry import DATASETS as MMSEG_DATASETS  # noqa: E402
 from mmseg.registry import HOOKS as MMSEG_HOOKS  # noqa: E402
+from mmseg.registry import METRICS as MMSEG_METRICS  # noqa: E402
 from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
 from mmseg.registry import TRANSFORMS as MMSEG_TRANSFORMS  # noqa: E402
 
@@ -20,3 +21,4 @@ MODELS = Registry('model', parent=MMSEG_MODELS, scope='mmseg_attn',
 DATASETS = Registry('dataset', parent=MMSEG_DATASETS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 TRANSFORMS = Registry('transform', parent=MMSEG_TRANSFORMS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn', locations=['mmseg_attn.engine.hooks'])
+METRICS = Registry('metric', parent=MMSEG_METRICS, scope='mmseg_attn', locations=['mmseg_attn.evaluation'])

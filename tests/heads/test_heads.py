@@ -68,6 +68,13 @@ def test_attention_map(head):
         head.train().attention_map(_features(), torch.tensor([[0, 0]]))
 
 
+def test_the_logits_are_the_same_with_and_without_gradients(head):
+    head, features = head.eval().double(), [x.double() for x in _features()]
+    expected = head(features)
+    with torch.no_grad():
+        torch.testing.assert_close(head(features), expected.detach(), rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.parametrize('name', HEADS)
 def test_without_a_norm(name):
     head = _build(name, SMALL[name][0], norm_cfg=None)

@@ -1,0 +1,66 @@
+"""What each trained network costs: counted, and measured side by side in one process."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from mmseg.models import BaseSegmentor
+
+from mmseg_attn.benchmark.flops import count_flops
+from mmseg_attn.benchmark.memory import peak_memory
+from mmseg_attn.benchmark.timing import interleaved_times, quartiles
+
+ROUNDS = 7
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of a whole network on one image. GFLOPs count a multiply-add as one; quartiles are in milliseconds."""
+
+    parameters: int
+    head_parameters: int
+    gflops: float
+    quartiles_ms: tuple[float, float, float]
+    memory_mib: float
+
+
+class _Inference:
+    """The network on one image, as :func:`interleaved_times` runs it."""
+
+    def __init__(self, model: BaseSegmentor, image: torch.Tensor):
+        self.model = model
+        self.image = image
+
+    def prepare(self) -> None:
+        pass
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        self.model(self.image, mode='tensor')
+
+
+def measure_costs(models: dict[str, BaseSegmentor], size: tuple[int, int], device: str,
+                  after_round: Callable[[], None] = lambda: None) -> dict[str, Cost]:
+    """Costs of a forward in evaluation, one image of ``size`` (H, W), in the models' own precision.
+
+    Args:
+        models: name -> model on ``device`` in evaluation mode, without auxiliary head.
+        size: in pixels.
+        device: where they are.
+        after_round: called after each of the ROUNDS timed rounds.
+    """
+    image = torch.rand(1, 3, *size, device=device)
+    steps = {name: _Inference(model, image) for name, model in models.items()}
+    for step in steps.values():
+        step()
+    memory = {name: peak_memory(step, torch.device(device)) / 2**20 for name, step in steps.items()}
+    times = interleaved_times(steps, ROUNDS, torch.device(device), after_round=after_round)
+    return {name: Cost(
+        parameters=_parameters(model), head_parameters=_parameters(model.decode_head),
+        gflops=count_flops(copy.deepcopy(model).cpu(), [(1, 3, *size)])[''] / 1e9,
+        quartiles_ms=quartiles(times[name]), memory_mib=memory[name]) for name, model in models.items()}
+
+
+def _parameters(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,157 @@
+"""One training of one head with one seed: done once, resumed where it stopped, and read back."""
+
+import json
+import os
+import statistics
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmseg_attn.engine.errors import UserError
+from mmseg_attn.evaluation.class_iou import PREFIX
+
+from .recipe import differences
+
+CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
+
+
+class TrainingError(RuntimeError):
+    """A training ended with an error."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training ended with. mIoU and IoU in per cent, on the validation data, of the last iteration.
+
+    ``curve`` has (iteration, mIoU) of every validation, ``losses`` (iteration, loss) of every line of the log.
+    ``memory_mib`` is the peak of the training on a GPU, None on the CPU.
+    """
+
+    seed: int
+    iters: int
+    miou: float
+    classes: dict[str, float]
+    curve: list[tuple[int, float]]
+    losses: list[tuple[int, float]]
+    seconds_per_iter: float | None
+    memory_mib: float | None
+
+
+def seeded(cfg: Config, seed: int) -> Config:
+    cfg = Config(cfg.to_dict())
+    cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
+    return cfg
+
+
+def check_folder(folder: Path, cfg: Config) -> None:
+    """Checks that what is in the folder was trained with the same config.
+
+    Raises:
+        UserError: it was not; the settings that differ are named.
+    """
+    if not (folder / CONFIG).is_file():
+        return
+    found = differences(Config.fromfile(folder / CONFIG).to_dict(), _as_read(cfg))
+    if found:
+        raise UserError(f'{folder} holds a training with other settings ({", ".join(found[:5])}): '
+                        'choose another --work-dir, or remove the folder')
+
+
+def _as_read(cfg: Config) -> dict:
+    """The config as it comes back from a file, where tuples of numbers and keys may have become others."""
+    return Config.fromstring(cfg.pretty_text, file_format='.py').to_dict()
+
+
+def read(folder: Path) -> Run | None:
+    """The finished training of a folder."""
+    if not (folder / RESULT).is_file():
+        return None
+    fields = json.loads((folder / RESULT).read_text())
+    fields['curve'], fields['losses'] = ([tuple(point) for point in fields[key]] for key in ('curve', 'losses'))
+    return Run(**fields)
+
+
+def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[[int], None]) -> Run:
+    """Trains in a process of its own, from the last checkpoint in the folder if there is one.
+
+    Args:
+        folder: of this training alone.
+        cfg: with its seed.
+        command: what starts train.py.
+        on_iteration: called now and then with the iterations done.
+
+    Raises:
+        TrainingError: the process failed; its output is in ``train.log``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / CONFIG, cfg.pretty_text)
+    arguments = [str(folder / CONFIG), '--work-dir', str(folder), '--resume']
+    with open(folder / LOG, 'a') as log:
+        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                try:
+                    process.wait(timeout=1)
+                except subprocess.TimeoutExpired:
+                    on_iteration(max((line['step'] for line in scalars(folder) if 'loss' in line), default=0))
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    if process.returncode:
+        raise TrainingError(f'{_last_line(folder / LOG)} (all of its output: {folder / LOG})')
+    run = _summary(folder, cfg)
+    _write(folder / RESULT, json.dumps(asdict(run), indent=1))
+    return run
+
+
+def checkpoint(folder: Path) -> Path:
+    """Of the last iteration; the folder may have been moved since."""
+    return folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+
+
+def scalars(folder: Path) -> list[dict]:
+    """The lines of mmengine's logs, of all starts of this training. A line that is being written is left out."""
+    lines = []
+    for path in sorted(folder.glob('*/vis_data/scalars.json')):
+        for text in path.read_text().splitlines():
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                continue
+    return lines
+
+
+def _summary(folder: Path, cfg: Config) -> Run:
+    lines = scalars(folder)
+    # What was repeated after an interruption is in the log twice, the later one last.
+    validations = {line['step']: line for line in lines if 'mIoU' in line}
+    iterations = {line['step']: line for line in lines if 'loss' in line}
+    iters = cfg.train_cfg.max_iters
+    if iters not in validations:
+        raise TrainingError(f'no validation with a mIoU after {iters} iterations was logged in {folder}')
+    last = validations[iters]
+    times = [line['time'] for line in iterations.values() if 'time' in line]
+    memory = [line['memory'] for line in iterations.values() if line.get('memory')]
+    return Run(
+        seed=cfg.randomness.seed, iters=iters, miou=last['mIoU'],
+        classes={key.removeprefix(PREFIX): value for key, value in last.items() if key.startswith(PREFIX)},
+        curve=[(step, line['mIoU']) for step, line in sorted(validations.items())],
+        losses=[(step, line['loss']) for step, line in sorted(iterations.items())],
+        seconds_per_iter=statistics.median(times) if times else None,
+        memory_mib=max(memory) if memory else None)
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors='replace').splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith('error: ')]
+    return (errors or lines or ['it said nothing'])[-1]
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f'partial_{path.name}')
+    partial.write_text(text)
+    os.replace(partial, path)
