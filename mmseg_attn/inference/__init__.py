@@ -1,0 +1,1 @@
+"""What tools/infer.py does: predictions for images and videos, written as pictures."""

@@ -1,0 +1,112 @@
+"""A picture through a model: its label map, and the probabilities of its classes where they are wanted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmseg.models import BaseSegmentor
+from mmseg.structures import SegDataSample
+
+from mmseg_attn.data_tools.pairs import Pair, read_pair
+from mmseg_attn.engine.errors import UserError
+
+MOST_CLASSES = 256  # that a PNG has room for
+
+
+@dataclass
+class Prediction:
+    """What a model says of a picture of H x W pixels.
+
+    Attributes:
+        labels: (H, W) uint8, the classes.
+        probabilities: (K, H, W) float16 in the order of ``Predictor.channels``, or None.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Predictor:
+    """Predicts pictures, one at a time, through the test pipeline of the config less the loading of labels.
+
+    Args:
+        model: from :func:`mmseg_attn.explain.load_model`.
+        probabilities: whether predictions have them. They cost memory: two more maps for each class.
+
+    Attributes:
+        channels: the names of the classes that have a probability: all, or the second of the two that a model with one
+            output channel tells apart.
+
+    Raises:
+        UserError: the model has more classes than a PNG has room for, or a test pipeline that does not begin by
+            reading an image file.
+    """
+
+    def __init__(self, model: BaseSegmentor, probabilities: bool = False):
+        classes = model.dataset_meta['classes']
+        if len(classes) > MOST_CLASSES:
+            raise UserError(f'the model has {len(classes)} classes, and a palette of PNG only {MOST_CLASSES} colours')
+        self.model = model
+        self.probabilities = probabilities
+        self.channels = classes if model.out_channels > 1 else classes[1:]
+        first, *steps = _pipeline(model.cfg)
+        self.load = Compose([first])
+        self.prepare = Compose([dict(first, type='LoadImageFromNDArray'), *steps])
+        # The EncoderDecoder of this package needs less memory without logits; mmseg's keeps them in any case.
+        model.test_cfg['keep_logits'] = probabilities
+
+    def read(self, path: Path) -> np.ndarray:
+        """An image file -> what the config's test pipeline loads: (H, W, 3) BGR, uint8, unless it says otherwise.
+
+        mmseg reads with OpenCV: turned as the EXIF orientation says, without transparency, in 8 bits.
+
+        Raises:
+            UserError: the file is no image, or is damaged. (OpenCV alone would fill what is missing with grey.)
+        """
+        problems = read_pair(Pair(str(path), None)).problems
+        if problems:
+            raise UserError(f'{path}: {problems[0].kind}: {problems[0].detail}')
+        try:
+            return self.load(dict(img_path=str(path)))['img']
+        except Exception as error:  # decoders raise whatever they come across
+            raise UserError(f'{path}: the test pipeline cannot load it: {error}') from error
+
+    def __call__(self, picture: np.ndarray) -> Prediction:
+        """A picture as :meth:`read` gives it -> its prediction.
+
+        Raises:
+            UserError: the network cannot take it: its size, its channels, the memory.
+        """
+        try:
+            sample = self._sample(picture)
+        except (RuntimeError, ValueError) as error:
+            channels = picture.shape[2] if picture.ndim == 3 else 1
+            raise UserError(f'the network cannot take a picture of {picture.shape[1]} x {picture.shape[0]} pixels and '
+                            f'{channels} channels: {str(error).splitlines()[0]}') from error
+        labels = sample.pred_sem_seg.data[0].byte().cpu().numpy()
+        return Prediction(labels, self._probabilities_of(sample) if self.probabilities else None)
+
+    @torch.no_grad()
+    def _sample(self, picture: np.ndarray) -> SegDataSample:
+        prepared = self.prepare(dict(img=picture))
+        return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
+
+    def _probabilities_of(self, sample: SegDataSample) -> np.ndarray:
+        values = sample.seg_logits.data
+        # mmseg has already applied the sigmoid where there is one channel.
+        values = values.softmax(dim=0) if len(values) > 1 else values
+        return values.half().cpu().numpy()
+
+
+def _pipeline(cfg: Config) -> list[dict]:
+    """The steps of testing, as MMSegInferencer takes them."""
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    steps = [step for step in dataset.get('pipeline') or cfg.get('test_pipeline') or []
+             if 'Annotation' not in str(step['type'])]
+    if not steps or 'LoadImageFromFile' not in str(steps[0]['type']):
+        raise UserError('the pipeline of test_dataloader.dataset must begin with LoadImageFromFile, and begins with '
+                        f'{steps[0]["type"] if steps else "nothing"}')
+    return steps

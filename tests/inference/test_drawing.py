@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from mmseg.visualization import SegLocalVisualizer
+
+from mmseg_attn.inference.drawing import Painter, add_legend, displayable
+from tests.explain.models import picture
+
+CLASSES = ['sky', 'road', 'car']
+PALETTE = [(10, 200, 30), (250, 0, 255), (0, 90, 120)]
+
+
+def _labels(height, width):
+    return np.random.default_rng(0).integers(0, 3, (height, width)).astype(np.uint8)
+
+
+@pytest.mark.parametrize('opacity', [0.0, 0.3, 1.0])
+def test_colours_lie_over_the_picture_as_mmseg_lays_them(opacity):
+    image, labels = picture(45, 61), _labels(45, 61)
+    visualizer = SegLocalVisualizer(alpha=opacity)
+    visualizer.dataset_meta = dict(classes=CLASSES, palette=PALETTE)
+    sample = SegDataSample(pred_sem_seg=PixelData(data=torch.from_numpy(labels)[None]))
+    visualizer.add_datasample('', image[..., ::-1], sample, draw_gt=False, with_labels=False)
+    painted = Painter(CLASSES, PALETTE, opacity, legend=False)(image, labels)
+    assert painted.dtype == np.uint8
+    # mmseg cuts fractions off.
+    assert np.abs(painted.astype(int) - visualizer.get_image().astype(int)).max() <= 1
+
+
+def test_the_legend_shows_the_classes_that_occur():
+    labels = np.full((120, 160), 2, np.uint8)
+    plain = Painter(CLASSES, PALETTE, legend=False)(np.zeros((120, 160, 3), np.uint8), labels)
+    for named, colours in ((None, [2]), ({0, 2}, [0, 2])):
+        painted = Painter(CLASSES, PALETTE)(np.zeros((120, 160, 3), np.uint8), labels, named)
+        changed = (painted != plain).any(axis=2)
+        assert 0 < changed.mean() < 0.25
+        shown = {tuple(colour) for colour in painted[changed].tolist()}
+        assert [i for i, colour in enumerate(PALETTE) if colour in shown] == colours
+
+
+def test_a_legend_that_is_too_long_says_so():
+    entries = [(f'class {i}', (0, i, 255)) for i in range(100)]
+    drawn = add_legend(np.full((120, 160, 3), 200, np.uint8), entries)
+    found = {tuple(colour) for colour in drawn.reshape(-1, 3).tolist()}
+    assert {colour for _, colour in entries[:8]} <= found
+    assert not {colour for _, colour in entries[10:]} & found
+
+
+@pytest.mark.parametrize('size', [(1, 1), (11, 7), (20, 500)])
+def test_a_legend_never_changes_the_size(size):
+    image = picture(*size)
+    before = image.copy()
+    drawn = add_legend(image, [('a long name of a class', (255, 0, 0))])
+    assert drawn.shape == image.shape
+    assert np.array_equal(image, before)
+
+
+def test_pictures_of_any_kind_can_be_shown():
+    image = picture(5, 4)
+    rgb = image[..., ::-1]
+    assert np.array_equal(displayable(image), rgb)
+    assert np.array_equal(displayable(image.astype(np.float32)), rgb)
+    assert np.array_equal(displayable(np.concatenate([image, image[..., :1]], axis=2)), rgb)
+    assert np.array_equal(displayable(image[..., 0]), image[..., [0, 0, 0]])
+    wide = (image[..., 0].astype(np.uint16) * 257)
+    assert np.abs(displayable(wide)[..., 1] - image[..., 0] * (255 / image[..., 0].max())).max() <= 0.5

@@ -1,0 +1,179 @@
+"""tools/infer.py, from files to masks, overlays and probabilities."""
+
+import importlib.util
+import re
+import shlex
+
+import mmcv
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmseg_attn.explain import load_model
+from mmseg_attn.inference.drawing import Painter
+from mmseg_attn.inference.prediction import Predictor
+from tests.explain.models import picture
+from tests.inference.sources import save_model, write_video
+from tests.tools.command import ROOT, fails, tool
+
+MODEL = ['config.py', 'weights.pth']
+
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    """A model, two photographs, a video, and a folder of both and of a damaged photograph."""
+    folder = tmp_path_factory.mktemp('files')
+    save_model(folder)
+    for name, size in (('photos/a.png', (44, 60)), ('photos/below/b.png', (51, 37))):
+        mmcv.imwrite(picture(*size), str(folder / name))
+    write_video(folder / 'drive.mp4', frames=3)
+    for name in ('a.png', 'below/b.png'):
+        (folder / 'mixed' / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / 'mixed' / name).write_bytes((folder / 'photos' / name).read_bytes())
+    (folder / 'mixed' / 'drive.mp4').write_bytes((folder / 'drive.mp4').read_bytes())
+    (folder / 'mixed' / 'broken.jpg').write_bytes(b'no image')
+    (folder / 'mixed' / 'broken.avi').write_bytes(b'no video')
+    (folder / 'mixed' / 'notes.txt').touch()
+    return folder
+
+
+@pytest.fixture(scope='module')
+def program():
+    spec = importlib.util.spec_from_file_location('infer', ROOT / 'tools' / 'infer.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def infer(files, program, monkeypatch, capsys):
+    """The tool within this process, in the folder of the files: a start of it takes seconds."""
+    monkeypatch.chdir(files)
+
+    def run(*arguments):
+        monkeypatch.setattr('sys.argv', ['infer.py', *map(str, arguments)])
+        code = program.main()
+        return code, capsys.readouterr().out
+    return run
+
+
+def _files(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file())
+
+
+def test_one_image(files, infer, tmp_path):
+    code, output = infer(*MODEL, 'photos/a.png', '--out', tmp_path, '--probabilities', '--device', 'cpu')
+    assert code == 0
+    assert _files(tmp_path) == ['masks/a.png', 'overlays/a.png', 'probabilities/a.npz']
+    assert output.split()[-3:] == [str(tmp_path / name) for name in (
+        'masks/a.png', 'overlays/a.png', 'probabilities/a.npz')]
+    model = load_model(files / 'config.py', files / 'weights.pth')
+    expected = Predictor(model, probabilities=True)(picture())
+    mask = Image.open(tmp_path / 'masks' / 'a.png')
+    assert mask.mode == 'P'
+    assert np.array_equal(np.array(mask), expected.labels)
+    assert np.array_equal(np.array(mask.convert('RGB')),
+                          np.array(model.dataset_meta['palette'], np.uint8)[expected.labels])
+    overlay = np.array(Image.open(tmp_path / 'overlays' / 'a.png'))
+    assert np.array_equal(overlay, Painter(**model.dataset_meta)(picture(), expected.labels))
+    with np.load(tmp_path / 'probabilities' / 'a.npz') as loaded:
+        assert np.array_equal(loaded['probabilities'], expected.probabilities)
+        assert loaded['classes'].tolist() == model.dataset_meta['classes']
+
+
+def test_a_folder_keeps_its_paths(infer, tmp_path):
+    code, output = infer(*MODEL, 'photos', '--out', tmp_path, '--device', 'cpu')
+    assert code == 0
+    assert f'2 of 2 files are done; results are in {tmp_path}' in output
+    assert _files(tmp_path) == ['masks/a.png', 'masks/below/b.png', 'overlays/a.png', 'overlays/below/b.png']
+    assert Image.open(tmp_path / 'masks' / 'below' / 'b.png').size == (37, 51)
+    assert Image.open(tmp_path / 'overlays' / 'below' / 'b.png').size == (37, 51)
+
+
+def test_a_damaged_file_does_not_stop_the_others(infer, tmp_path):
+    code, output = infer(*MODEL, 'mixed', '--out', tmp_path, '--frame-masks', '--device', 'cpu')
+    assert code == 1
+    assert '1 files of mixed are no images and no videos: .txt' in output
+    assert '3 of 5 files are done' in output
+    assert re.search(r'not done:\n  mixed/broken.avi is not a video .*\n  mixed/broken.jpg: unreadable image: ', output)
+    assert _files(tmp_path) == [
+        'masks/a.png', 'masks/below/b.png', *(f'masks/drive.frames/00000{i}.png' for i in range(3)), 'overlays/a.png',
+        'overlays/below/b.png', 'overlays/drive.mp4']
+
+
+def test_opacity_and_legend(infer, tmp_path):
+    infer(*MODEL, 'photos/a.png', '--out', tmp_path, '--opacity', '0', '--no-legend', '--device', 'cpu')
+    assert np.array_equal(np.array(Image.open(tmp_path / 'overlays' / 'a.png')), picture()[..., ::-1])
+
+
+def test_overwriting_and_options(infer, tmp_path):
+    arguments = [*MODEL, 'photos/a.png', '--out', tmp_path, '--device', 'cpu']
+    infer(*arguments)
+    before = np.array(Image.open(tmp_path / 'masks' / 'a.png'))
+    with pytest.raises(ValueError, match='and 1 more exist already: --overwrite'):
+        infer(*arguments)
+    infer(*arguments, '--overwrite', '--cfg-options', 'test_dataloader.dataset.pipeline.0.color_type=grayscale')
+    assert not np.array_equal(np.array(Image.open(tmp_path / 'masks' / 'a.png')), before)
+
+
+def test_an_interrupted_run_says_what_is_done(infer, program, monkeypatch, tmp_path):
+    def interrupted(job, *rest):
+        if job.source.name == 'b.png':
+            raise KeyboardInterrupt
+    monkeypatch.setattr(program, 'run_image', interrupted)
+    code, output = infer(*MODEL, 'photos', '--out', tmp_path, '--device', 'cpu')
+    assert code == 130
+    assert '1 of 2 files are done' in output
+
+
+def test_a_full_disk_stops_the_run(infer, program, monkeypatch, tmp_path):
+    calls = []
+
+    def full(*arguments):
+        calls.append(arguments)
+        raise OSError(28, 'No space left on device')
+    monkeypatch.setattr(program, 'run_image', full)
+    with pytest.raises(ValueError, match=re.escape(f'cannot write into {tmp_path}: No space left on device')):
+        infer(*MODEL, 'photos', '--out', tmp_path, '--device', 'cpu')
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    ([*MODEL, 'nothing.png'], 'there is no image, video or folder nothing.png'),
+    ([*MODEL, 'mixed/broken.jpg'], 'mixed/broken.jpg: unreadable image: is no image that Pillow can read'),
+    ([*MODEL, 'mixed/broken.avi'], 'mixed/broken.avi is not a video that OpenCV can read'),
+    ([*MODEL, 'mixed', '--probabilities'], '--probabilities are for images, and mixed/broken.avi is a video'),
+    (['no.py', 'weights.pth', 'photos'], 'there is no config file no.py'),
+    (['config.py', 'no.pth', 'photos'], 'there is no checkpoint no.pth'),
+    ([*MODEL, 'photos', '--cfg-options', 'model.decode_head.num_classes=7'], 'the weights are not those of the model'),
+    ([*MODEL, 'photos', '--cfg-options', 'nonsense'], '--cfg-options takes KEY=VALUE'),
+    ([*MODEL, 'photos', '--opacity', '1.5'], '--opacity must be from 0 to 1, got 1.5'),
+    ([*MODEL, 'photos', '--device', 'nonsense'], '--device nonsense does not work here'),
+    ([*MODEL, 'photos', '--out', 'weights.pth'], 'cannot write into weights.pth: File exists')])
+def test_errors_leave_nothing_behind(infer, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        infer('--out', tmp_path / 'out', '--device', 'cpu', *arguments)
+    assert not (tmp_path / 'out').exists() or not _files(tmp_path / 'out')
+
+
+@pytest.mark.slow
+def test_as_a_user_calls_it(files, tmp_path):
+    result = tool('infer.py', *MODEL, 'mixed', '--out', tmp_path, cwd=files)
+    assert result.returncode == 1, result.stderr[-3000:]
+    assert 'Predicting' in result.stdout
+    assert '3 of 5 files are done' in result.stdout
+    assert 'broken.jpg: unreadable image' in fails(
+        tool('infer.py', *MODEL, 'mixed/broken.jpg', '--out', tmp_path, '--device', 'cpu', cwd=files))
+
+
+PAGE = (ROOT / 'docs' / 'inference.md').read_text()
+
+
+def test_options_of_the_page_exist(program, monkeypatch):
+    named = set(re.findall(r'(--[a-z][a-z-]+)', PAGE))
+    source = (ROOT / 'tools' / 'infer.py').read_text()
+    assert len(named) >= 8
+    assert all(f"'{option}'" in source for option in named)
+    command, = re.findall(r'python tools/infer.py (configs/.*)', PAGE)
+    monkeypatch.setattr('sys.argv', ['infer.py', *shlex.split(command)])
+    assert str(program.parse_args().source) == 'street.png'
