@@ -1,16 +1,21 @@
-"""tools/compare.py trains what is asked for, once."""
+"""tools/compare.py trains what is asked for, once, and reports it."""
 
 import json
+import runpy
 import subprocess
 import sys
 
 import pytest
 
-from tests.tools.command import ROOT, environment, fails, succeeds
+from mmseg_attn.engine.errors import UserError
+from tests.tools.command import CONFIGS, ROOT, environment, succeeds
+
+OPTIONS = ['--cfg-options', 'train_dataloader.batch_size=1', 'val_dataloader.dataset.indices=2',
+           'model.decode_head.norm_cfg=None', 'default_hooks.logger.interval=20']
 
 
 def _compare(folder, *arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools' / 'compare.py'), *arguments], cwd=folder,
+    return subprocess.run([sys.executable, str(ROOT / 'tools' / 'compare.py'), *map(str, arguments)], cwd=folder,
                           capture_output=True, text=True, env=environment())
 
 
@@ -22,42 +27,81 @@ def folder(tmp_path, shapes_root):
 
 
 @pytest.mark.slow
-def test_a_table_of_all_heads_that_is_not_computed_twice(folder):
-    arguments = ['--methods', 'fcn', 'glore', '--iters', '121', '--cfg-options', 'train_dataloader.batch_size=1',
-                 'val_dataloader.dataset.indices=2', 'model.decode_head.norm_cfg=None']
-    run = _compare(folder, *arguments)
-    succeeds(run)
+def test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped(folder):
+    arguments = ['--methods', 'fcn', 'glore', '--iters', 121, '--samples', 1]
     results = folder / 'work_dirs' / 'compare_shapes'
-    rows = {name: json.loads((results / f'{name}-121-seed0.json').read_text()) for name in ('fcn', 'glore')}
-    assert rows['fcn']['options'] == arguments[6:]
-    assert rows['fcn']['head_parameters'] == 128 * 64 * 9 + 64 + 5 * 65  # of the model with the options
-    table = (results / 'README.md').read_text()
-    for name, row in rows.items():
-        assert f'| {name} | {row["mIoU"]:.1f} | 121 |' in table
-        assert f'{name}: mIoU {row["mIoU"]:.1f} after 121 iterations' in run.stdout
-    log = results / 'fcn-121-seed0' / 'train.log'
+    first = succeeds(_compare(folder, *arguments, *OPTIONS))
+    assert 'the noise is not known' in (results / 'README.md').read_text()
+    log = results / 'fcn' / 'seed0' / 'train.log'
     written = log.stat().st_mtime_ns
-    assert _compare(folder, *arguments).stdout == run.stdout
+    # As if glore's training had been interrupted after its last checkpoint, and with one more seed.
+    before = json.loads((results / 'glore' / 'seed0' / 'result.json').read_text())
+    (results / 'glore' / 'seed0' / 'result.json').unlink()
+    second = succeeds(_compare(folder, *arguments, '--seeds', 0, 1, *OPTIONS))
     assert log.stat().st_mtime_ns == written
+    assert (results / 'glore' / 'seed0' / 'train.log').read_text().count('Iter(train) [121/121]') <= 1
+    runs = {(head, seed): json.loads((results / head / f'seed{seed}' / 'result.json').read_text())
+            for head in ('fcn', 'glore') for seed in (0, 1)}
+    assert runs['glore', 0] == before
+    for (head, seed), run in runs.items():
+        assert f'{head}, seed {seed}: mIoU {run["miou"]:.2f} after 121 iterations' in second
+        assert run['curve'] == [[121, run['miou']]]
+        assert len(run['losses']) == 6
+        assert run['classes']['background'] > 10
+    assert f'fcn, seed 0: mIoU {runs["fcn", 0]["miou"]:.2f}' in first
+    text = (results / 'README.md').read_text()
+    for head in ('fcn', 'glore'):
+        scores = [runs[head, seed]['miou'] for seed in (0, 1)]
+        assert f'| {head} | {sum(scores) / 2:.2f} |' in text
+        assert f'| {scores[0]:.2f} {scores[1]:.2f} | 121 |' in text
+    assert 'pooled over all heads, 2 degrees of freedom' in text
+    page = (results / 'report.html').read_text()
+    assert page.count('data:image/png;base64,') == 2
+    assert json.loads((results / 'results.json').read_text())['costs']['fcn']['head_parameters'] == (
+        128 * 64 * 9 + 64 + 5 * 65)
 
 
-def test_other_options_are_another_comparison(folder):
-    results = folder / 'work_dirs' / 'compare_shapes'
+@pytest.mark.slow
+def test_one_that_fails_does_not_stop_the_others(folder):
+    broken = folder / 'broken.py'
+    broken.write_text(f"_base_ = r'{CONFIGS}/fcn_r18_shapes.py'\nmodel = dict(decode_head=dict(num_convs=-1))\n")
+    fcn = CONFIGS / 'fcn_r18_shapes.py'
+    run = _compare(folder, '--configs', broken, fcn, '--iters', 121, '--samples', 0, '--work-dir', 'out', *OPTIONS)
+    assert run.returncode == 1, run.stdout + run.stderr
+    text = (folder / 'out' / 'README.md').read_text()
+    assert '| fcn_r18_shapes |' in text
+    assert 'broken is missing or has fewer seeds: seed 0 failed' in text
+
+
+@pytest.fixture
+def main(tmp_path, monkeypatch):
+    """The tool inside this process, as its errors come before any work."""
+    monkeypatch.chdir(tmp_path)
+    tool = runpy.run_path(str(ROOT / 'tools' / 'compare.py'))
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['compare.py', *arguments])
+        return tool['main']()
+    return run
+
+
+def test_a_training_with_other_settings_is_refused(tmp_path, main):
+    results = tmp_path / 'work_dirs' / 'compare_shapes' / 'fcn' / 'seed0'
     results.mkdir(parents=True)
-    row = dict(mIoU=45.3, iters=400, options=['train_dataloader.batch_size=4'], seconds_per_iter=None, minutes=1.0,
-               head_parameters=8)
-    (results / 'fcn-400-seed0.json').write_text(json.dumps(row))
-    assert 'was trained with the options' in fails(_compare(folder, '--methods', 'fcn'))
-    run = _compare(folder, '--methods', 'fcn', '--cfg-options', 'train_dataloader.batch_size=4')
-    assert '| fcn | 45.3 | 400 |' in succeeds(run)
+    (results / 'config.py').write_text('train_cfg = dict(max_iters=7)\n')
+    with pytest.raises(UserError, match='holds a training with other settings'):
+        main('--methods', 'fcn')
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['--methods', 'glorious'], 'no config for glorious; --methods takes a2net'),
-    (['--iters', '100'], 'more than the 120 of the warm-up, got 100'),
-    (['--iters', '0'], 'more than the 120 of the warm-up, got 0')])
-def test_wrong_arguments(folder, arguments, message):
-    result = _compare(folder, *arguments)
-    assert result.returncode != 0
-    assert message in result.stderr + result.stdout
-    assert 'Traceback' not in result.stderr
+    (['--iters', '100'], 'more than the 120 of the warm-up'),
+    (['--iters', '0'], 'at least 1, got 0'),
+    (['--seeds', '1', '1'], 'different numbers from 0, got 1 1'),
+    ([], r'a2net and ccnet differ in train_cfg\.max_iters, param_scheduler\.'),
+    (['--configs', 'gone.py'], r'no config file gone\.py'),
+    (['--configs', 'gone.py', '--methods', 'fcn'], 'takes the place of'),
+    (['--data', 'camvid', '--methods', 'fcn'], r'prepare_data\.py camvid prepares it')])
+def test_wrong_arguments(main, arguments, message):
+    with pytest.raises(UserError, match=message):
+        main(*arguments)
