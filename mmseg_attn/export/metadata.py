@@ -1,0 +1,52 @@
+"""What a file says of itself, for whoever runs it."""
+
+from mmengine.config import Config
+from mmseg.models import BaseSegmentor
+
+from mmseg_attn import __version__
+
+from .preparation import Preparation
+
+
+def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, inside: bool, argmax: bool, free: list[str],
+                size: tuple[int, int]) -> dict:
+    """
+    Args:
+        model: what was exported.
+        name: the config's.
+        preparation: what pictures need.
+        inside: whether the graph does that itself.
+        argmax: whether it gives labels.
+        free: the axes of any size, of 'batch', 'height', 'width'.
+        size: the height and the width of the others.
+
+    Returns:
+        Names to strings and to lists and dictionaries of numbers and strings.
+    """
+    cfg = model.cfg
+    return dict(
+        mmseg_attn=__version__, config=name, classes=model.dataset_meta['classes'],
+        palette=model.dataset_meta['palette'],
+        colours='RGB' if inside else preparation.colours,
+        input='pixels from 0 to 255' if inside else '(pixel - mean) / std, pixels from 0 to 255',
+        mean=[0.0] * 3 if inside else list(preparation.mean), std=[1.0] * 3 if inside else list(preparation.std),
+        output='labels' if argmax else 'logits',
+        sizes={axis: 'any' if axis in free else fixed for axis, fixed in zip(('batch', 'height', 'width'),
+                                                                           (None, *size), strict=True)},
+        testing={key: cfg.model.test_cfg[key] for key in ('mode', 'crop_size', 'stride') if key in cfg.model.test_cfg},
+        padding=_padding(cfg))
+
+
+def default_size(cfg: Config) -> tuple[int, int]:
+    """Height and width of what the network of a config sees in testing by windows, or else in training."""
+    size = (cfg.model.get('test_cfg') or {}).get('crop_size') or cfg.model.data_preprocessor.get('size')
+    return tuple(size) if size else (512, 512)
+
+
+def _padding(cfg: Config) -> str:
+    """To which sides testing pads pictures, right and below and after their preparation."""
+    settings = cfg.model.data_preprocessor
+    if settings.type.endswith('AlignedSegDataPreProcessor'):
+        return f'to {settings.get("test_stride", 8)} n + 1 pixels, with zeros'
+    divisor = (settings.get('test_cfg') or {}).get('size_divisor')
+    return f'to {divisor} n pixels, with {settings.get("pad_val", 0)}' if divisor else 'none'

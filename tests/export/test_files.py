@@ -1,0 +1,109 @@
+"""Every head as a file, in both formats."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mmseg_attn.engine.errors import UserError
+from mmseg_attn.export import FORMATS, export
+from mmseg_attn.export import files as files_module
+from tests.export.models import FIXED, HEADS, SIZE, model
+
+QUICK = {'glore'}
+OTHER_SIZE = (2, 129, 161)
+ONNX = pytest.mark.skipif(importlib.util.find_spec('onnxruntime') is None, reason='onnxruntime is not installed')
+FORMAT = [pytest.param('onnx', marks=ONNX), 'torch-export']
+
+
+def _path(folder: Path, file_format: str) -> Path:
+    return folder / f'model{FORMATS[file_format].SUFFIX}'
+
+
+def _others_slow():
+    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in HEADS]
+
+
+@pytest.mark.parametrize('file_format', FORMAT)
+@pytest.mark.parametrize('name', _others_slow())
+def test_every_head(name, file_format, tmp_path):
+    segmentor, path = model(name), _path(tmp_path, file_format)
+    done = export(segmentor, path, file_format, SIZE)
+    assert list(tmp_path.iterdir()) == [path]
+    assert done.free == (['batch'] if name in FIXED else ['batch', 'height', 'width']), done.why_fixed
+    assert [agreement.size[0] for agreement in done.agreements] == [1, 3]
+    size = (OTHER_SIZE[0], *SIZE) if name in FIXED else OTHER_SIZE
+    image = torch.randn(size[0], 3, *size[1:])
+    expected = segmentor.encode_decode(image, [dict(img_shape=size[1:])])
+    found = torch.from_numpy(FORMATS[file_format].load(path)(image.numpy()))
+    assert (found - expected).norm() < 1e-4 * expected.norm()
+    content = path.read_bytes()
+    assert str(Path(__file__).parents[2]).encode() not in content
+    assert sys.prefix.encode() not in content
+
+
+@ONNX
+def test_what_an_onnx_file_says_of_itself(tmp_path):
+    import onnxruntime
+    path = tmp_path / 'model.onnx'
+    export(model(), path, 'onnx', (64, 64), name='glore_small')
+    session = onnxruntime.InferenceSession(str(path))
+    image, = session.get_inputs()
+    assert (image.name, image.type, image.shape) == ('image', 'tensor(float)', ['batch', 3, 'height', 'width'])
+    assert [output.name for output in session.get_outputs()] == ['logits']
+    said = session.get_modelmeta().custom_metadata_map
+    assert said['config'] == 'glore_small'
+    assert json.loads(said['classes'])[1] == 'class 1'
+    assert json.loads(said['palette'])[1] == [40, 249, 9]
+    assert said['colours'] == 'RGB'
+    assert json.loads(said['mean']) == [123.675, 116.28, 103.53]
+    assert json.loads(said['sizes']) == dict(batch='any', height='any', width='any')
+
+
+def test_what_a_pt2_file_says_of_itself(tmp_path):
+    path, extra = tmp_path / 'model.pt2', {'metadata.json': ''}
+    segmentor = model(model__test_cfg=dict(mode='slide', crop_size=(64, 72), stride=(40, 40)),
+                      model__data_preprocessor__type='mmseg_attn.AlignedSegDataPreProcessor')
+    export(segmentor, path, 'torch-export', (64, 72), normalize=True, argmax=True, fixed_size=True)
+    torch.export.load(path, extra_files=extra)
+    said = json.loads(extra['metadata.json'])
+    assert said['output'] == 'labels'
+    assert said['mean'] == [0, 0, 0]
+    assert said['sizes'] == dict(batch='any', height=64, width=72)
+    assert said['testing'] == dict(mode='slide', crop_size=[64, 72], stride=[40, 40])
+    assert said['padding'] == 'to 8 n + 1 pixels, with zeros'
+
+
+@pytest.mark.slow
+def test_a_size_that_has_to_be_fixed_says_why(tmp_path):
+    done = export(model('psanet-compact'), tmp_path / 'model.pt2', 'torch-export', SIZE)
+    assert 'a compact mask of (9, 10)' in done.why_fixed
+    assert done.metadata['sizes'] == dict(batch='any', height=SIZE[0], width=SIZE[1])
+
+
+def test_a_wrong_file_gets_no_name(tmp_path, monkeypatch):
+    path = tmp_path / 'model.pt2'
+    path.write_text('of an earlier export')
+    load = files_module.pt2_file.load
+    monkeypatch.setattr(files_module.pt2_file, 'load', lambda path: lambda image: 1.01 * load(path)(image))
+    with pytest.raises(UserError, match='does not compute what the model does: images of 1 x 64 x 64: relative error'):
+        export(model(), path, 'torch-export', (64, 64), fixed_size=True)
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == 'of an earlier export'
+
+
+def test_a_model_that_does_not_run(tmp_path):
+    segmentor = model()
+    segmentor.decode_head.in_conv.conv.weight.data = torch.zeros(16, 31, 3, 3)
+    with pytest.raises(UserError, match='small cannot be exported for images of 64 x 64'):
+        export(segmentor, tmp_path / 'model.pt2', 'torch-export', (64, 64), name='small')
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_packages(tmp_path, monkeypatch):
+    monkeypatch.setattr(files_module, 'find_spec', lambda name: None if name == 'onnxscript' else name)
+    with pytest.raises(ImportError, match='--format onnx needs onnxscript: pip install onnxscript'):
+        export(model(), tmp_path / 'model.onnx', 'onnx', (64, 64))
