@@ -6,7 +6,9 @@
     python tools/benchmark.py --show work_dirs/benchmark/benchmark.json --results accuracies.csv
 
 Heads are those of configs/<method>_r50_cityscapes.py, with BN for SyncBN. Every one is checked before it is timed. With
---against, ours has mmseg's options and weights.
+--against, ours has mmseg's options and weights. Ctrl-C ends it and shows what is measured so far.
+
+Exits with 0; 1 where a result is wrong or nothing could be measured; 2 for an error of yours; 130 when interrupted.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import re
 import shlex
 import signal
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,8 +27,10 @@ from pathlib import Path
 from mmseg_attn.engine.errors import UserError, readable_errors
 from mmseg_attn.environment import require_openmmlab
 
-# PyTorch's profiler, which measures memory on the CPU, otherwise reports each start and stop. It looks at its import.
+# PyTorch's profiler, which measures memory on the CPU, otherwise reports each start and stop, and that something was
+# released which is older than the run. It looks at its import.
 os.environ.setdefault('KINETO_LOG_LEVEL', '99')
+os.environ.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')
 
 with readable_errors():
     require_openmmlab()
@@ -34,12 +40,13 @@ with readable_errors():
 
     from mmseg_attn.benchmark import machine, pictures, report
     from mmseg_attn.benchmark.cases import LEVELS, methods
-    from mmseg_attn.benchmark.measuring import WRONG, Row, Settings, measure
+    from mmseg_attn.benchmark.measuring import OURS, WRONG, Row, Settings, measure
     from mmseg_attn.benchmark.memory import refuse_what_does_not_fit
     from mmseg_attn.benchmark.results import read_accuracies
     from mmseg_attn.benchmark.step import DTYPES, MODES
 
 DEFAULTS = Settings()
+OUT = Path('work_dirs/benchmark')
 FAILED, INTERRUPTED = 1, 130
 
 
@@ -63,11 +70,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--in-channels', type=int,
                         help="channels of the backbone's last stage; the configs' 2048 if not given")
     parser.add_argument('--channels', type=int, help="channels of the attention; the configs' 512 if not given")
-    parser.add_argument('--seed', type=int, default=DEFAULTS.seed)
+    parser.add_argument('--seed', type=int, default=DEFAULTS.seed,
+                        help='of weights, inputs and the order of runs (default: %(default)s)')
     parser.add_argument('--results', type=Path, metavar='FILE',
                         help='mIoU of methods for the picture of accuracy against cost: JSON, CSV, or the README.md '
                              'that compare.py writes')
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/benchmark'), help='folder (default: %(default)s)')
+    parser.add_argument('--out', type=Path, metavar='FOLDER',
+                        help=f'for results and pictures (default: {OUT}, with --show that of the file)')
     parser.add_argument('--overwrite', action='store_true', help='replace the results in the folder')
     parser.add_argument('--show', type=Path, metavar='FILE', help='measure nothing: show and draw this benchmark.json')
     return parser.parse_args()
@@ -112,10 +121,23 @@ def check_methods(wanted: list[str] | None) -> list[str]:
 def check_out(folder: Path, overwrite: bool) -> None:
     if (folder / report.JSON).exists() and not overwrite:
         raise UserError(f'{folder / report.JSON} exists: choose another --out, or --overwrite')
+    make(folder)
+    for picture in pictures.COST, pictures.ACCURACY:
+        (folder / picture).unlink(missing_ok=True)
+
+
+def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise UserError(f'cannot make the folder {folder}: {error.strerror}') from error
+        raise UserError(f'cannot write to the folder {folder}: {error.strerror}') from error
+
+
+def check_accuracies(accuracies: dict[str, float], names: Iterable[str], file: Path | None) -> None:
+    if accuracies and not accuracies.keys() & set(names):
+        raise UserError(f'{file} has no accuracy of {", ".join(names)}; it has {", ".join(accuracies)}')
 
 
 def describe(settings: Settings) -> dict[str, object]:
@@ -157,6 +179,8 @@ def show(rows: list[Row], meta: dict, accuracies: dict[str, float], out: Path, c
     where = (f'{settings["level"]}s, batch {settings["batch"]}, {settings["dtype"]}; {device}; '
              f'torch {meta["versions"]["torch"]}')
     console.print(f'{where}.')
+    if not meta['complete']:
+        console.print('Interrupted: these are the rows measured before that.')
     measured = [row for row in rows if row.median_ms is not None]
     if not pictures.is_available():
         console.print(f'No pictures, as matplotlib is missing: {pictures.INSTALL}, then --show {out / report.JSON}')
@@ -164,7 +188,7 @@ def show(rows: list[Row], meta: dict, accuracies: dict[str, float], out: Path, c
     if measured:
         pictures.draw_cost(rows, out / pictures.COST, where)
         console.print(f'Picture: {out / pictures.COST}')
-    if any(row.method in accuracies for row in measured):
+    if any(row.method in accuracies for row in measured if row.code == OURS):
         pictures.draw_accuracy(rows, accuracies, out / pictures.ACCURACY, where)
         console.print(f'Picture: {out / pictures.ACCURACY}')
 
@@ -175,12 +199,14 @@ def main() -> int:
     accuracies = read_accuracies(args.results) if args.results else {}
     if args.show:
         meta, rows = report.read(args.show)
-        show(rows, meta, accuracies, args.show.parent, console)
+        check_accuracies(accuracies, dict.fromkeys(row.method for row in rows), args.results)
+        out = args.out or args.show.parent
+        make(out)
+        show(rows, meta, accuracies, out, console)
         return 0
-    settings, names = settings_of(args), check_methods(args.methods)
-    if accuracies and not set(names) & accuracies.keys():
-        raise UserError(f'{args.results} has no accuracy of {", ".join(names)}; it has {", ".join(accuracies)}')
-    check_out(args.out, args.overwrite)
+    settings, names, out = settings_of(args), check_methods(args.methods), args.out or OUT
+    check_accuracies(accuracies, names, args.results)
+    check_out(out, args.overwrite)
     if args.threads:
         torch.set_num_threads(args.threads)
     if settings.device == 'cpu':
@@ -191,11 +217,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.filterwarnings('ignore', module=r'mm(cv|seg)\.')
     meta = describe(settings)
-    rows, complete = run(names, settings, meta, args.out, console)
-    show(rows, meta, accuracies, args.out, console)
-    console.print(f'Rows: {args.out / report.JSON}, {report.CSV}')
-    if not complete:
-        console.print('Interrupted: these are the rows measured so far.')
+    rows, meta['complete'] = run(names, settings, meta, out, console)
+    show(rows, meta, accuracies, out, console)
+    console.print(f'Rows: {out / report.JSON}, {report.CSV}')
+    if not meta['complete']:
         return INTERRUPTED
     failed = any(row.status.startswith(WRONG) for row in rows) or all(row.median_ms is None for row in rows)
     return FAILED if failed else 0

@@ -72,25 +72,41 @@ def table_of(model: nn.Module, flops: dict[str, int]) -> Table:
     parts = [name for name, part in model.named_children() if parameters(part)]
     # mmseg calls the head's `forward` itself, which PyTorch does not count as a call of the head.
     flops = dict(decode_head=flops[''] - sum(flops.get(name, 0) for name in parts if name != 'decode_head')) | flops
-    children = [name for name in flops if name.startswith('decode_head.') and name.count('.') == 1]
+    called = [f'{name}.' for name in flops]
+    children = [f'decode_head.{name}' for name, _ in model.decode_head.named_children()]
+    children.sort(key=lambda name: next((i for i, other in enumerate(called) if other.startswith(f'{name}.')), 0))
     table = Table('part', 'module', 'parameters', 'flops', 'share')
     for name in (*parts, *children):
         module = model.get_submodule(name)
-        number = flops.get(name, 0)
-        table.add_row('  ' * name.count('.') + name.split('.')[-1], type(module).__name__,
-                      f'{parameters(module):.2f} M', f'{number / 1e9:.2f} G',
-                      f'{100 * number / max(flops[""], 1):.1f} %')
+        number = flops_of(name, module, flops)
+        if name in parts or number:
+            table.add_row('  ' * name.count('.') + name.split('.')[-1], type(module).__name__,
+                          f'{short(parameters(module))} M', f'{short(number / 1e9)} G',
+                          f'{100 * number / max(flops[""], 1):.1f} %')
     return table
+
+
+def flops_of(name: str, module: nn.Module, flops: dict[str, int]) -> int:
+    """Those of a submodule or, as lists of modules are not called themselves, of what is in it."""
+    if name in flops:
+        return flops[name]
+    return sum(flops_of(f'{name}.{child}', part, flops) for child, part in module.named_children())
 
 
 def parameters(module: nn.Module) -> float:
     return sum(p.numel() for p in module.parameters()) / 1e6
 
 
+def short(number: float) -> str:
+    return f'{number:.2f}' if number >= 0.1 else f'{number:.1g}'
+
+
 def main() -> None:
     args = parse_args()
     warnings.filterwarnings('ignore', module=r'mm(cv|seg)\.')
     cfg = load_config(args.config, args.cfg_options)
+    if 'model' not in cfg:
+        raise UserError(f'{args.config} has no model')
     check_config(cfg)
     model = build(cfg)
     shape = (args.shape[0], args.shape[-1])
@@ -99,7 +115,8 @@ def main() -> None:
     line = '=' * 30
     if size != shape:
         print(f'{line}\nThe preprocessor pads {shape} to {size}')
-    print(f'{line}\nInput shape: {size}\nFlops: {flops[""] / 1e9:.2f} G\nParams: {parameters(model):.2f} M\n{line}')
+    print(f'{line}\nInput shape: {size}\nFlops: {short(flops[""] / 1e9)} G')
+    print(f'Params: {short(parameters(model))} M\n{line}')
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
     console.print(table_of(model, flops))
     console.print(f'Flops: {CONVENTION}. The auxiliary heads are left out.')

@@ -102,7 +102,8 @@ def randomize(module: nn.Module) -> nn.Module:
     """Weights under which every part matters, in place of those a training starts from.
 
     Many blocks start as the identity, with a weight of zero, and with logits near zero, so that all pixels are looked
-    at alike. That would hide errors.
+    at alike. That would hide errors. So would running means that are all positive: ReLUs after them give nothing but
+    zeros.
     """
     for name, parameter in module.named_parameters():
         if parameter.ndim > 1:
@@ -112,6 +113,8 @@ def randomize(module: nn.Module) -> nn.Module:
         else:
             parameter.uniform_(0.5, 1.5)
     for name, buffer in module.named_buffers():
-        if name.endswith(('running_mean', 'running_var')):
+        if name.endswith('running_mean'):
+            buffer.normal_(std=0.5)
+        elif name.endswith('running_var'):
             buffer.uniform_(0.5, 1.5)
     return module

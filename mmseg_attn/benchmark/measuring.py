@@ -9,10 +9,10 @@ from functools import partial
 import torch
 
 from .cases import Case, attention_of, build_head, head_config, randomize
-from .checks import WrongResultError, check_against_double, check_against_peer
+from .checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
 from .flops import count_flops
 from .memory import OUT_OF_MEMORY, is_out_of_memory, peak_memory
-from .peers import build_pair, why_no_peer
+from .peers import DIFFERENCES, build_pair, why_no_peer
 from .step import DTYPES, Step
 from .timing import interleaved_times, quartiles, ratio
 
@@ -132,7 +132,8 @@ class _Contenders:
     def _check(self, training: bool) -> float:
         if THEIRS in self.cases:
             try:
-                return check_against_peer(self.cases[OURS], self.cases[THEIRS], self.device, training)
+                return check_against_peer(self.cases[OURS], self.cases[THEIRS], self.device, training,
+                                          DIFFERENCES.get(self.method, TOLERANCE_OF_DOUBLE))
             except WrongResultError:
                 raise
             except CANNOT as error:

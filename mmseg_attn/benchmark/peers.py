@@ -19,6 +19,9 @@ ARGUMENTS = {
 }
 COMMON = ('in_channels', 'in_index', 'channels', 'num_classes', 'norm_cfg', 'align_corners', 'dropout_ratio')
 COMPILED = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+# What the two may differ by in float64, beyond rounding. The official EMANet and ours add 1e-6 to what they divide by,
+# mmseg's does not, which came to 2e-7.
+DIFFERENCES = {'emanet': 1e-5}
 # mmseg's attention where it is a module that a head calls.
 BLOCKS = {
     'danet': lambda head: [head.pam, head.cam],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -44,7 +45,7 @@ def draw_cost(rows: list[Row], path: Path, title: str) -> None:
 
 
 def draw_accuracy(rows: list[Row], accuracies: dict[str, float], path: Path, title: str) -> None:
-    """Accuracy over time, memory and operations, each at the largest size that all methods were measured at."""
+    """Accuracy over time, memory and operations, at the largest size that all methods were measured at."""
     _draw(path, lambda: _accuracy_figure(rows, accuracies, title))
 
 
@@ -126,10 +127,10 @@ def _accuracy_figure(rows: list[Row], accuracies: dict[str, float], title: str) 
     named = {}
     panels = figure.subplots(len(modes), 3, squeeze=False, sharey=True)
     for mode, line in zip(modes, panels, strict=True):
-        largest = max((row for row in rows if row.mode == mode), key=lambda row: row.pixels)
-        points = [row for row in rows if (row.mode, row.height, row.width) == (mode, largest.height, largest.width)]
+        height, width = _common_size(row for row in rows if row.mode == mode)
+        points = [row for row in rows if (row.mode, row.height, row.width) == (mode, height, width)]
         line[0].set(ylabel='mIoU (%)')
-        line[0].set_title(f'{mode}, {largest.height} x {largest.width} pixels', loc='left')
+        line[0].set_title(f'{mode}, {height} x {width} pixels', loc='left')
         # The operations are those of the forward, so that a second line would repeat them.
         quantities = ('median_ms', 'memory_mib', 'gflops' if mode == modes[0] else 'parameters')
         for axes, quantity in zip(line, quantities, strict=True):
@@ -147,6 +148,12 @@ def _accuracy_figure(rows: list[Row], accuracies: dict[str, float], title: str) 
     for axes, points in named.items():
         _name_points(axes, points, looks)
     return figure
+
+
+def _common_size(rows: Iterable[Row]) -> tuple[int, int]:
+    """The largest size among those at which most methods were measured."""
+    methods = Counter((row.height, row.width) for row in rows)
+    return max(methods, key=lambda size: (methods[size], size[0] * size[1]))
 
 
 def _cost(row: Row, quantity: str) -> float:

@@ -28,7 +28,8 @@ CONVENTIONS = dict(
     forward_backward='training mode, gradients of all parameters and inputs, from random gradients of the outputs',
     half='autocast: weights and inputs are float32',
     error='|a - b| / |b| of outputs, and in training of input gradients, in float32, with SiLU in place of ReLU there: '
-          'ours against mmseg with the same weights, or where there is none against float64 on the CPU',
+          'ours against mmseg with the same weights, where both agree in float64 too if its operators have that; or '
+          'where there is none against float64 on the CPU',
 )
 # Enough sizes that a line through them can fail to fit.
 SIZES_FOR_A_FIT = 3
@@ -67,6 +68,7 @@ def read(path: Path) -> tuple[dict, list[Row]]:
         meta = json.loads(path.read_text())
         rows = [Row(**row) for row in meta.pop('rows')]
         meta['hardware']['cpu'], meta['settings']['level'], meta['torch_settings']['threads'], meta['versions']['torch']
+        meta['complete']
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

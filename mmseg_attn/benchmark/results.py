@@ -29,12 +29,14 @@ def read_accuracies(path: Path) -> dict[str, float]:
         found = readers[path.suffix](path.read_text())
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UserError(f'{path} has no accuracies of methods: {error}; expected are {METHOD_NAMES[0]} and '
                         f'{ACCURACY}') from error
     wrong = {method: value for method, value in found.items() if not 0 <= value <= 100}
     if wrong or not found:
         raise UserError(f'{path}: a {ACCURACY} lies between 0 and 100, got {wrong or "none"}')
+    if max(found.values()) <= 1:
+        raise UserError(f'{path}: a {ACCURACY} is wanted in per cent, and these look like fractions: {found}')
     return found
 
 

@@ -73,6 +73,7 @@ def test_no_memory(run):
     assert not is_out_of_memory(RuntimeError('mat1 and mat2 shapes cannot be multiplied'))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != 'linux', reason='Linux only')
 def test_an_allocation_beyond_the_machine_fails():
     code = '''

@@ -9,8 +9,8 @@ from mmseg.models.decode_heads import cc_head, psa_head
 from torch import nn
 
 from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, methods, randomize
-from mmseg_attn.benchmark.checks import WrongResultError, check_against_double, check_against_peer
-from mmseg_attn.benchmark.peers import build_pair, why_no_peer
+from mmseg_attn.benchmark.checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
+from mmseg_attn.benchmark.peers import DIFFERENCES, build_pair, why_no_peer
 from tests.heads.test_ccnet import CrissCrossEquation
 from tests.heads.test_psanet import PSAMask
 
@@ -19,6 +19,10 @@ CPU = torch.device('cpu')
 PAIRS = [(method, 'head') for method in ('apcnet', 'ccnet', 'danet', 'emanet', 'isanet', 'non_local')]
 PAIRS += [(method, 'block') for method in ('apcnet', 'ccnet', 'danet', 'non_local')]
 PAIRS += [pytest.param('psanet', 'head', marks=pytest.mark.slow)]  # for the loops of the oracle
+
+
+def difference(method):
+    return DIFFERENCES.get(method, TOLERANCE_OF_DOUBLE)
 
 
 @pytest.fixture
@@ -41,7 +45,7 @@ def test_pairs(method, level):
     assert modules[0].startswith('mmseg_attn.')
     assert not modules[1].startswith('mmseg_attn.heads')
     for training in (False, True):
-        assert 0 <= check_against_peer(ours, theirs, CPU, training) < 1e-4
+        assert 0 <= check_against_peer(ours, theirs, CPU, training, difference(method)) < 1e-4
 
 
 def test_why_there_is_no_peer():
@@ -66,13 +70,53 @@ def test_without_compiled_ops(monkeypatch, method, name):
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize(('method', 'parameter'), [
     ('non_local', 'nl_block.theta.conv.weight'), ('danet', 'pam.query_project.weight'),
+    ('isanet', 'global_relation.key_project.1.conv.weight'), ('emanet', 'ema_mid_conv.conv.weight'),
     ('apcnet', 'acm_modules.3.gla.weight')])
 def test_a_small_error_in_the_attention_is_found(method, parameter, training):
     ours, theirs = build_pair(method, head_config(method, **SMALL))
     with torch.no_grad():
-        theirs.head.get_parameter(parameter).mul_(1.05)
-    with pytest.raises(WrongResultError, match=r"differs from mmseg's by .* of its norm, more than"):
-        check_against_peer(ours, theirs, CPU, training)
+        weight = theirs.head.get_parameter(parameter)
+        weight += 1e-3 * weight.std() * torch.randn_like(weight)
+    with pytest.raises(WrongResultError, match=r"differs from mmseg's in float64 by .* of its norm, more than"):
+        check_against_peer(ours, theirs, CPU, training, difference(method))
+
+
+class Scale(nn.Module):
+    """``weight x``, its gradient for the weight ``factor`` times what it should be."""
+
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.7]))
+        self.factor = factor
+
+    def forward(self, x):
+        return (self.weight.detach() + self.factor * (self.weight - self.weight.detach())) * x
+
+
+@pytest.mark.parametrize(('ours', 'theirs', 'what'), [
+    (Scale(), Scale(1 + 1e-6), 'gradients of the parameters'),
+    (nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=0.1001), 'output 0 in evaluation afterwards')])
+def test_an_error_that_only_a_step_of_training_shows(ours, theirs, what):
+    pair = Case(None, [ours], 3), Case(None, [theirs], 3)
+    assert check_against_peer(*pair, CPU, training=False) == 0
+    with pytest.raises(WrongResultError, match=f"{what} differs from mmseg's in float64"):
+        check_against_peer(*pair, CPU, training=True)
+
+
+class Compiled(Scale):
+
+    def forward(self, x):
+        if x.dtype == torch.float64:
+            raise RuntimeError('expected scalar type Float but found Double')
+        return super().forward(x)
+
+
+def test_a_peer_without_double_is_compared_in_single_precision():
+    ours, theirs = Case(None, [Scale()], 3), Case(None, [Compiled()], 3)
+    assert check_against_peer(ours, theirs, CPU, training=True) == 0
+    theirs.blocks[0].weight.data *= 1.01
+    with pytest.raises(WrongResultError, match=r"output 0 differs from mmseg's by 9\.9e-03"):
+        check_against_peer(ours, theirs, CPU, training=True)
 
 
 class Shaky(nn.Module):

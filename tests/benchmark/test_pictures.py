@@ -57,6 +57,13 @@ def test_accuracies_at_the_largest_size():
     assert panels[5].collections[0].get_offsets()[0][0] == 1.234567
 
 
+def test_the_size_of_the_accuracies_is_one_that_all_were_measured_at():
+    rows = [r for r in ROWS if r.method != 'danet' or r.height < 32]
+    figure = pictures._accuracy_figure(rows, ACCURACIES, '')
+    assert figure.get_axes()[0].get_title(loc='left') == 'forward, 16 x 16 pixels'
+    assert [len(axes.collections) for axes in figure.get_axes()] == [len(METHODS)] * 6
+
+
 def test_names_do_not_cover_each_other():
     figure = pictures._accuracy_figure(ROWS, ACCURACIES, '')
     for axes in figure.get_axes():

@@ -43,6 +43,8 @@ def test_the_table_of_the_documentation():
     ('a.json', '{', 'has no accuracies'), ('a.json', '{}', 'got none'), ('a.json', '{"ccnet": {"IoU": 3}}', 'mIoU'),
     ('a.csv', 'a,b\n1,2\n', 'its columns are a, b'), ('a.csv', '', 'its columns are'),
     ('a.md', 'text', 'no such table'), ('a.csv', 'method,mIoU\nccnet,785\n', 'between 0 and 100'),
+    ('a.csv', 'method,mIoU\nccnet\n', 'has no accuracies'),
+    ('a.json', '{"ccnet": 0.785, "glore": 0.7}', 'wanted in per cent'),
     ('a.txt', 'ccnet 3', 'reads .json, .csv, .md')])
 def test_other_files(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)

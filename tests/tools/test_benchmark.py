@@ -65,9 +65,25 @@ def test_shown_again_with_accuracies(benchmark, tmp_path):
     code, out = benchmark('--show', 'b/benchmark.json', '--results', 'mIoU.csv')
     assert code == 0
     assert 'glore' in out
+    assert 'Interrupted' not in out
     assert (tmp_path / 'b' / 'benchmark.json').read_bytes() == before
     if pictures.is_available():
         assert (tmp_path / 'b' / 'accuracy_against_cost.png').is_file()
+    benchmark('--show', 'b/benchmark.json', '--out', 'c/d')
+    assert [path.name for path in (tmp_path / 'c' / 'd').iterdir()] == ['cost_against_n.png'] * pictures.is_available()
+    (tmp_path / 'other.csv').write_text('method,mIoU\nccnet,77.5\n')
+    with pytest.raises(UserError, match=r'other\.csv has no accuracy of glore; it has ccnet'):
+        benchmark('--show', 'b/benchmark.json', '--results', 'other.csv')
+
+
+def test_overwriting_leaves_no_picture_of_the_last_results(benchmark, monkeypatch, tmp_path):
+    monkeypatch.setattr(pictures, 'is_available', lambda: False)
+    for name in 'benchmark.json', 'cost_against_n.png', 'accuracy_against_cost.png':
+        (tmp_path / name).write_text('old')
+    benchmark('--methods', 'glore', '--sizes', '4x6', '--runs', 1, '--out', '.', '--modes', 'forward', '--overwrite',
+              *TINY)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['benchmark.csv', 'benchmark.json']
+    assert json.loads((tmp_path / 'benchmark.json').read_text())['complete']
 
 
 def test_without_matplotlib(benchmark, monkeypatch, tmp_path):
@@ -92,7 +108,8 @@ def test_nothing_could_be_measured(benchmark):
     (['--runs', '0'], '--runs must be at least 1, got 0'), (['--in-channels', '-1'], '--in-channels must be'),
     (['--results', 'none.csv'], 'cannot read none.csv'),
     (['--results', 'other.csv'], 'other.csv has no accuracy of ccnet'),
-    (['--show', 'none.json'], 'cannot read none.json'), (['--out', 'other.csv'], 'cannot make the folder other.csv'),
+    (['--show', 'none.json'], 'cannot read none.json'),
+    (['--out', 'other.csv'], 'cannot write to the folder other.csv'),
     (['--out', 'full'], 'benchmark.json exists: choose another --out, or --overwrite')])
 def test_wrong_arguments(benchmark, tmp_path, arguments, message):
     (tmp_path / 'other.csv').write_text('method,mIoU\nglore,77.5\n')
@@ -134,7 +151,7 @@ def test_interrupted(tmp_path, number):
         process.send_signal(number)
         text = process.communicate()[0]
     assert process.returncode == 130
-    assert 'Interrupted: these are the rows measured so far.' in text
+    assert 'Interrupted: these are the rows measured before that.' in text
     written = json.loads(out.read_text())
     assert written['complete'] is False
     assert [row['height'] for row in written['rows']] == [4]

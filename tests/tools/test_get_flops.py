@@ -41,13 +41,22 @@ def test_a_table_of_the_parts(get_flops):
     assert found['attention'][0] == 'GlobalReasoning'
     pixels = 40 * 80
     assert found['in_conv'][2] == f'{128 * CHANNELS * 9 * pixels / 1e9:.2f} G'
-    assert found['conv_seg'][2] == f'{CHANNELS * CLASSES * pixels / 1e9:.2f} G'
+    assert found['conv_seg'][2] == '0.001 G' == f'{CHANNELS * CLASSES * pixels / 1e9:.3f} G'
     numbers = {name: float(cell[2].removesuffix(' G')) for name, cell in found.items()}
     total = float(out.split('Flops: ')[1].split(' G')[0])
     assert numbers['backbone'] + numbers['decode_head'] == pytest.approx(total, abs=0.02)
     assert sum(list(numbers.values())[2:]) == pytest.approx(numbers['decode_head'], abs=0.05)
     assert out.split('Params: ')[1].startswith(
         f'{sum(float(found[name][1].removesuffix(" M")) for name in ("backbone", "decode_head")):.2f}')
+
+
+@pytest.mark.parametrize(('method', 'lists'), [('apcnet', {'attention'}), ('carafe', {'lateral_convs', 'top_down'})])
+def test_lists_of_modules_are_parts(get_flops, method, lists):
+    found = cells(get_flops(CONFIGS / f'{method}_r18_shapes.py', '--shape', 320))
+    assert lists <= set(found)
+    shares = {name: float(cell[3].removesuffix(' %')) for name, cell in found.items()}
+    assert shares['backbone'] + shares['decode_head'] == pytest.approx(100, abs=0.1)
+    assert sum(list(shares.values())[2:]) == pytest.approx(shares['decode_head'], abs=0.3)
 
 
 def test_a_square_is_one_number(get_flops):
@@ -79,6 +88,7 @@ def test_mmseg_head(get_flops):
 
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['none.py'], 'there is no config file none.py'),
+    ([CONFIGS / '_base_' / 'default.py'], r'default\.py has no model'),
     ([SHAPES, '--shape', 1, 2, 3], '--shape takes a height and a width'),
     ([SHAPES, '--shape', 0], 'got 0'),
     ([SHAPES, '--cfg-options', 'model.decode_head.type=mmseg_attn.GloreHead'], r'decode_head.type=.* is unknown'),
