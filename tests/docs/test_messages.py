@@ -1,0 +1,100 @@
+"""The messages that the documentation quotes are those that are given."""
+
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_attn.attention import AdaptiveContext
+from mmseg_attn.data_tools.class_map import ClassMap
+from mmseg_attn.data_tools.config_data import ConfigData
+from mmseg_attn.data_tools.label_check import check_values
+from mmseg_attn.data_tools.pairs import Pair, PairContent
+from mmseg_attn.engine.batch_size import describe_batch_size
+from mmseg_attn.engine.config import check_config
+from mmseg_attn.engine.errors import _message
+from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
+from mmseg_attn.environment import _explain
+from mmseg_attn.segmentors.encoder_decoder import _check
+from tests.tools.command import CONFIGS
+
+from .pages import pages
+
+PAGES = {page: ' '.join(text.split()) for page, text in pages().items()}
+TROUBLE = 'docs/troubleshooting.md'
+
+
+def _quoted(message: str, page: str = TROUBLE) -> bool:
+    return ' '.join(message.split()) in PAGES[page]
+
+
+def _error(function, *args, **kwargs) -> str:
+    with pytest.raises(ValueError) as info:  # noqa: PT011, the message is what is looked at
+        function(*args, **kwargs)
+    return str(info.value)
+
+
+def _runner(num_classes: int, **kwargs) -> SimpleNamespace:
+    head = SimpleNamespace(num_classes=num_classes, out_channels=num_classes, ignore_index=255)
+    return SimpleNamespace(model=SimpleNamespace(decode_head=head), iter=49, **kwargs)
+
+
+def test_mmcv_without_operators():
+    found = dict(mmengine=['mmengine==0.10.7'], mmcv=['mmcv-lite==2.1.0'], mmseg=['mmsegmentation==1.2.2'])
+    message = _explain('mmseg.models', ModuleNotFoundError("No module named 'mmcv._ext'"), found)
+    assert _quoted(message.splitlines()[0])
+
+
+def test_a_failed_download():
+    assert _quoted(f'error: {_message(URLError("..."))}')
+
+
+def test_a_misspelt_type():
+    cfg = Config.fromfile(CONFIGS / 'emanet_r18_shapes.py')
+    cfg.model.decode_head.type = 'mmseg_attn.EMAHed'
+    assert _quoted(_error(check_config, cfg))
+
+
+def test_data_and_head_differ():
+    dataset = SimpleNamespace(metainfo=dict(classes=('background', 'object')))
+    runner = _runner(19, train_dataloader=SimpleNamespace(dataset=dataset))
+    assert _quoted(_error(CheckLabelsHook().before_train, runner).split(' (and')[0])
+
+
+def test_a_label_that_is_no_class():
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[3, 200]]])),
+                           metainfo=dict(seg_map_path='data/mine/labels/17.png'))
+    message = _error(CheckLabelsHook().before_train_iter, _runner(11), 0, dict(data_samples=[sample]))
+    assert _quoted(f'error: {message.splitlines()[0]}')
+
+
+def test_masks_whose_object_is_ignored():
+    content = PairContent(Pair('1.png', '1.png'), values={0: 7, 255: 3}, mode='L')
+    data = ConfigData('train', 'train_dataloader.dataset', 'BaseSegDataset', [], ClassMap(('a', 'b'), (), 255))
+    finding, = check_values(data, [content])
+    assert _quoted(f'`{finding.title.split(": ")[1]}`')
+
+
+def test_a_loss_that_is_not_finite():
+    hook = CheckInvalidLossHook()
+    hook.every_n_train_iters = lambda runner, n: (runner.iter + 1) % n == 0
+    message = _error(hook.after_train_iter, _runner(2), 0, outputs=dict(loss=torch.tensor(float('nan'))))
+    assert _quoted(f'error: {message}')
+
+
+def test_a_batch_of_one_image():
+    assert _quoted(_error(AdaptiveContext(8).train(), torch.randn(1, 8, 4, 4)))
+
+
+def test_windows_with_gaps():
+    assert _quoted(_error(_check, dict(crop_size=(512, 512), stride=(600, 600))))
+
+
+@pytest.mark.parametrize(('page', 'config'), [
+    ('docs/clusters.md', 'emanet_r101_voc.py'), ('docs/getting_started.md', 'non_local_r18_shapes.py')])
+def test_the_batch_size(page, config):
+    assert _quoted(describe_batch_size(Config.fromfile(CONFIGS / config), 1), page)

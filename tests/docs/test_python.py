@@ -1,0 +1,90 @@
+"""Every block of Python in the documentation: compiled, and loaded as a config or run."""
+
+import re
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from mmseg_attn.engine.config import check_config
+from mmseg_attn.registry import MODELS
+from tests.tools.command import ROOT
+
+from .coverage import SHOWN, how_block
+from .pages import Block, all_blocks, blocks
+from .small import run, write_files
+
+ALL = all_blocks()
+# What a block takes as given.
+BEFORE = {('README.md', 1): 'import torch\nx, points = torch.randn(1, 512, 5, 6), torch.tensor([[0, 0], [4, 5]])\n'}
+
+
+def _is_config(block: Block) -> bool:
+    return '_base_ =' in block.code or ('model = dict(' in block.code and 'import ' not in block.code) or (
+        block.code.startswith('custom_imports'))
+
+
+# The head of that page exists in a copy only, where test_commands.py trains it.
+CONFIGS = [block for block in ALL if _is_config(block) and how_block(block) is None
+           and block.page != 'docs/adding_a_method.md']
+PROGRAMS = [block for block in ALL if not _is_config(block) and not block.file and how_block(block) is None]
+
+
+def test_blocks_are_found():
+    text = '```python\n# a/b.py, before C\nd\n```\n\n```bash\n# e.py\n```\n```python\n# just a comment.py here\n```\n'
+    assert [(block.file, block.where) for block in blocks('page.md', text)] == [('a/b.py', 'before C'), (None, None)]
+
+
+@pytest.mark.parametrize('block', ALL, ids=str)
+def test_compiles(block):
+    compile(block.code, str(block), 'exec')
+
+
+@pytest.mark.parametrize('block', [block for block in ALL if how_block(block) not in (None, SHOWN)], ids=str)
+def test_the_tests_that_are_named_exist(block):
+    file, _, name = how_block(block).partition('::')
+    assert re.search(rf'^def {name}\(', (ROOT / file).read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize('block', CONFIGS, ids=str)
+def test_a_config_can_be_loaded(block, tmp_path):
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    write_files(tmp_path, block.page)
+    if not block.file:
+        (tmp_path / 'config.py').write_text(block.code)
+    cfg = Config.fromfile(tmp_path / (block.file or 'config.py'))
+    if 'backbone' in cfg.get('model', {}):
+        init_default_scope('mmseg')
+        check_config(cfg)
+        cfg.model.pretrained = None
+        with torch.device('meta'):  # no numbers, in no time
+            model = MODELS.build(cfg.model)
+        if model.with_auxiliary_head:
+            assert model.decode_head.num_classes == model.auxiliary_head.num_classes
+
+
+@pytest.fixture
+def street(repository, trained) -> None:
+    """What the program of docs/seeing_attention.md looks at."""
+    folder, config = repository('docs/seeing_attention.md'), Path('configs/emanet_r18_camvid.py')
+    made = trained('docs/seeing_attention.md', str(config))
+    shutil.copy(made / config.name, folder / 'config.py')
+    shutil.copy(made / 'iter_2.pth', folder / 'checkpoint.pth')
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)).save(folder / 'street.jpg')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('block', PROGRAMS, ids=str)
+def test_runs(block, repository, request):
+    code = BEFORE.get((block.page, block.number), '') + block.code
+    if block.page == 'docs/seeing_attention.md':
+        request.getfixturevalue('street')
+        if find_spec('pytorch_grad_cam') is None:
+            code = re.sub(r'^grad_cam\(.*\n', '', code, flags=re.MULTILINE)
+    run(['python', '-c', code], repository(block.page))
