@@ -27,7 +27,7 @@ def count_flops(module: nn.Module, shapes: list[tuple[int, ...]]) -> dict[str, i
     training = module.training
     module.eval()
     try:
-        if not _is_compiled(module):
+        if not is_compiled(module):
             try:
                 with FakeTensorMode():
                     return _count(module, shapes, {k: torch.empty(v.shape, dtype=v.dtype) for k, v in _state(module)})
@@ -38,8 +38,12 @@ def count_flops(module: nn.Module, shapes: list[tuple[int, ...]]) -> dict[str, i
         module.train(training)
 
 
-def _is_compiled(module: nn.Module) -> bool:
-    """Whether mmcv's compiled operators are in it, which read tensors without data pixel by pixel, for hours."""
+def is_compiled(module: nn.Module) -> bool:
+    """Whether mmcv's compiled operators are in it.
+
+    On the CPU they read tensors pixel by pixel, each time as a tensor: for hours where these have no data, and with
+    a record of every one under PyTorch's profiler.
+    """
     return any(type(m).__module__.startswith('mmcv.ops.') for m in module.modules())
 
 

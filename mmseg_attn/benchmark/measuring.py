@@ -10,7 +10,7 @@ import torch
 
 from .cases import Case, attention_of, build_head, head_config, randomize
 from .checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
-from .flops import count_flops
+from .flops import count_flops, is_compiled
 from .memory import OUT_OF_MEMORY, is_out_of_memory, peak_memory
 from .peers import DIFFERENCES, build_pair, why_no_peer
 from .step import DTYPES, Step
@@ -158,7 +158,8 @@ class _Contenders:
                     step.prepare()
                     step()
                 step.prepare()
-                row.memory_mib = peak_memory(step, self.device) / 2**20
+                if self.device.type == 'cuda' or not is_compiled(case):
+                    row.memory_mib = peak_memory(step, self.device) / 2**20
                 steps[code] = step
             except CANNOT as error:
                 row.status = _reason(error)

@@ -22,7 +22,8 @@ class CheckLabelsHook(Hook):
     The loss would fail without either, on a GPU with a device-side assertion.
 
     Raises:
-        UserError: the data set and the head differ in the number of classes, or a label is out of range.
+        UserError: the data set and the head differ in the number of classes, a softmax is taken of one channel, or a
+            label is out of range.
     """
 
     def before_train(self, runner) -> None:
@@ -32,6 +33,11 @@ class CheckLabelsHook(Hook):
         if classes is not None and len(classes) != head.num_classes and head.out_channels > 1:
             raise UserError(f'the training data set has {len(classes)} classes and the head {head.num_classes}: '
                             f'set model.decode_head.num_classes={len(classes)} (and that of the auxiliary head)')
+        losses = head.loss_decode if isinstance(head.loss_decode, torch.nn.ModuleList) else [head.loss_decode]
+        if head.out_channels == 1 and any(getattr(loss, 'use_sigmoid', None) is False for loss in losses):
+            raise UserError('the head has one output channel, of which a softmax makes 1 everywhere, so nothing would '
+                            'be learned: set num_classes=2, or num_classes=2, out_channels=1 and use_sigmoid=True in '
+                            'loss_decode')
 
     def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
         _check_labels(runner.model, data_batch)

@@ -1,7 +1,5 @@
 """The exact influence of features on an output, for heads that have no map of their own."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -31,13 +29,12 @@ class WindowInfluence:
     def __init__(self, view: View, window: Window):
         self.view, self.window = view, window
         features = [_leaf(feature) for feature in window.features]
-        self.leaves = [feature for feature in features if isinstance(feature, Tensor) and feature.requires_grad]
         self.scores = scores(view, window, features)
-        if not self.scores.requires_grad:
+        reached = _leaves_below(self.scores)
+        self.leaves = [feature for feature in features if any(feature is leaf for leaf in reached)]
+        if not self.leaves:
             raise ValueError(f'the output of {type(view.head).__name__} does not depend differentiably on feature maps '
                              f'(B, C, H, W) of the backbone, so it has no influence map')
-        used = [gradient is not None for gradient in self._gradients(0, 0, 0)]
-        self.leaves = [leaf for leaf, is_used in zip(self.leaves, used, strict=True) if is_used]
         self.size = max((tuple(leaf.shape[2:]) for leaf in self.leaves), key=lambda size: size[0] * size[1])
         self.place: Place = window.place(*self.size)
 
@@ -46,17 +43,29 @@ class WindowInfluence:
 
     def _map(self, x: float, y: float) -> Tensor:
         label = min(self.view.label_at(x, y), len(self.scores) - 1)  # a binary head has one score
-        gradients = self._gradients(label, self.window.y.nearest(y), self.window.x.nearest(x))
+        score = self.scores[label, self.window.y.nearest(y), self.window.x.nearest(x)]
+        gradients = torch.autograd.grad(score, self.leaves, retain_graph=True, materialize_grads=True)
         squares = sum(_enlarge(gradient[0].square().sum(dim=0), self.size) for gradient in gradients)
         return squares.sqrt().cpu()
-
-    def _gradients(self, label: int, row: int, column: int) -> Sequence[Tensor | None]:
-        return torch.autograd.grad(self.scores[label, row, column], self.leaves, retain_graph=True, allow_unused=True)
 
 
 def _leaf(feature: object) -> object:
     is_map = isinstance(feature, Tensor) and feature.ndim == 4
     return feature.detach().requires_grad_() if is_map else feature
+
+
+def _leaves_below(output: Tensor) -> list[Tensor]:
+    """What an output is computed from, read off its graph: a backward pass would take as long as a map."""
+    leaves, seen, pending = [], set(), [output.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, 'variable'):
+            leaves.append(node.variable)
+        pending += [below for below, _ in node.next_functions]
+    return leaves
 
 
 def _enlarge(values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,8 @@
 
 const page = JSON.parse(document.getElementById('page').textContent);
 const colours = Object.fromEntries(Object.entries(page.colours).map(([name, text]) => [name, fromBase64(text)]));
-const state = {x: 0, y: 0, held: false, reading: null, readMode: false, colours: 'inferno', scale: 'linear'};
+// The pixel that is pointed at, and the one nearest to it that has a map: x, y.
+const state = {point: [0, 0], x: 0, y: 0, held: false, reading: null, readMode: false, colours: 'inferno', scale: 'linear'};
 const element = id => document.getElementById(id);
 
 // What the page carries, packed.
@@ -40,7 +41,6 @@ async function load(head, index) {
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const centre = ([first, step], cell) => first + step * cell;
-const nearestCell = ([first, step], cells, position) => clamp(Math.round((position - first) / step), 0, cells - 1);
 
 function labelAt(head, x, y) {
   const {rows, columns, values} = head.labels;
@@ -71,7 +71,9 @@ function nearestSample(head, x, y) {
     Math.abs(centre(axis, cell) - position) < Math.abs(centre(axis, cells[best]) - position) ? i : best, 0);
   const row = nearest(head.rows, window.y, y), column = nearest(head.columns, window.x, x);
   const number = (index * head.rows.length + row) * head.columns.length + column;
-  return {window, number, x: centre(window.x, head.columns[column]), y: centre(window.y, head.rows[row])};
+  // The cells of a padded input may be centred beyond the picture.
+  return {window, number, x: clamp(centre(window.x, head.columns[column]), 0, page.width - 1),
+    y: clamp(centre(window.y, head.rows[row]), 0, page.height - 1)};
 }
 
 function mapOf(head, sample) {
@@ -204,18 +206,29 @@ function addStage(node, label, focusable) {
 
 function onKey(event) {
   const direction = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];
-  if (event.key === 'Escape') hold(false);
   if (!direction || event.ctrlKey || event.metaKey || event.altKey) return;
   event.preventDefault();
-  const finest = finestHead();
-  const {x: [, right], y: [, down]} = finest.windows[0];
-  const spacing = cells => state.readMode || cells.length < 2 ? 1 : cells[1] - cells[0];
-  const count = event.shiftKey ? 5 : 1;
-  const move = (x, y) => [clamp(x + direction[0] * count * right * spacing(finest.columns), 0, page.width - 1),
-    clamp(y + direction[1] * count * down * spacing(finest.rows), 0, page.height - 1)];
+  const {x: [, right], y: [, down]} = finestHead().windows[0];
+  const step = [direction[0] * right, direction[1] * down];
   hold(true);
-  if (state.readMode) read(...move(...(state.reading || [state.x, state.y]))); else choose(...move(state.x, state.y));
+  for (let i = 0; i < (event.shiftKey ? 5 : 1); i++) {
+    if (state.readMode) read(...oneCell(...state.reading, ...step)); else chooseNext(...step);
+  }
   tell();
+}
+
+const oneCell = (x, y, right, down) => [clamp(x + right, 0, page.width - 1), clamp(y + down, 0, page.height - 1)];
+
+// Goes cell by cell to the next pixel that has a map; stays where there is none before the edge of the picture.
+function chooseNext(right, down) {
+  let [x, y] = state.point;
+  for (;;) {
+    const [nextX, nextY] = oneCell(x, y, right, down);
+    if (nextX === x && nextY === y) return;
+    [x, y] = [nextX, nextY];
+    const sample = nearestSample(finestHead(), x, y);
+    if ((sample.x - state.x) * right + (sample.y - state.y) * down > 0) return choose(x, y);
+  }
 }
 
 // Choosing a pixel, and reading the maps at another.
@@ -224,12 +237,14 @@ const finestHead = () => page.heads.reduce((a, b) =>
   b.rows.length * b.columns.length * b.windows.length > a.rows.length * a.columns.length * a.windows.length ? b : a);
 
 function choose(x, y) {
-  const {x: nearestX, y: nearestY} = nearestSample(finestHead(), x, y);
-  if (state.x === nearestX && state.y === nearestY && state.drawn) return;
-  Object.assign(state, {x: nearestX, y: nearestY, drawn: true});
-  element('x').value = Math.round(nearestX);
-  element('y').value = Math.round(nearestY);
-  put(document.querySelector('#picture .mark'), nearestX, nearestY);
+  state.point = [x, y];
+  const before = page.heads.map(head => head.sample && head.sample.number);
+  for (const head of page.heads) head.sample = nearestSample(head, x, y);
+  if (page.heads.every((head, i) => head.sample.number === before[i])) return;
+  ({x: state.x, y: state.y} = finestHead().sample);
+  element('x').value = Math.round(state.x);
+  element('y').value = Math.round(state.y);
+  put(document.querySelector('#picture .mark'), state.x, state.y);
   page.heads.forEach(drawHead);
   drawReading();
 }
@@ -238,7 +253,13 @@ function hold(held) {
   state.held = held;
   document.body.classList.toggle('held', held);
   element('hold').setAttribute('aria-pressed', held);
-  if (!held) read(null);
+  if (!held) setReadMode(false);
+}
+
+function setReadMode(on) {
+  state.readMode = on;
+  element('read').setAttribute('aria-pressed', on);
+  read(...(on ? [state.x, state.y] : [null]));
 }
 
 function read(x, y) {
@@ -248,11 +269,11 @@ function read(x, y) {
 
 function drawHead(head, index) {
   const section = element(`head-${index}`);
-  const sample = nearestSample(head, state.x, state.y);
+  const sample = head.sample;
   const map = mapOf(head, sample);
   const found = statistics(map, sample.window.classes);
   const place = {x: centre(map.x, found.top % map.columns), y: centre(map.y, Math.floor(found.top / map.columns))};
-  head.shown = {map, sample, found, place, label: labelAt(head, sample.x, sample.y)};
+  head.shown = {map, found, place, label: labelAt(head, sample.x, sample.y)};
 
   const stage = section.querySelector('.map .stage');
   paintMap(stage.querySelector('canvas'), map);
@@ -291,14 +312,15 @@ function drawReading() {
       delete line.dataset.value;
     } else {
       const read = valueAt(head.shown.map, ...state.reading);
-      bold(line, `At ${position(...state.reading)} (${head.classes[labelAt(head, ...state.reading)]}): `, number(read),
-        head.shown.found.mean ? `, ${times(Math.abs(read) / head.shown.found.mean)}` : '');
-      line.dataset.value = read;
+      bold(line, `At ${position(...state.reading)} (${head.classes[labelAt(head, ...state.reading)]}): `, valueText(read),
+        read !== null && head.shown.found.mean ? `, ${times(Math.abs(read) / head.shown.found.mean)}` : '');
+      line.dataset.value = read ?? '';
     }
     if (head.cam && head.cam.rows) {
       const note = section.querySelector('.cam .found');
       const [x, y] = state.reading || [state.x, state.y];
-      bold(note, `At ${position(x, y)}: `, number(valueAt(camMap(head), x, y)), ' of the largest');
+      const read = valueAt(camMap(head), x, y);
+      bold(note, `At ${position(x, y)}: `, valueText(read), read === null ? '' : ' of the largest');
     }
   });
   for (const mark of document.querySelectorAll('.reading')) {
@@ -307,15 +329,21 @@ function drawReading() {
   }
 }
 
+// Where the config slides, a map ends with its window: beyond it there is no value, and the answer is null.
 function valueAt(map, x, y) {
-  return value(map, nearestCell(map.y, map.rows, y) * map.columns + nearestCell(map.x, map.columns, x));
+  const [column, row] = [[map.x, x], [map.y, y]].map(([[first, step], at]) => Math.round((at - first) / step));
+  const inside = column >= 0 && row >= 0 && column < map.columns && row < map.rows;
+  return inside ? value(map, row * map.columns + column) : null;
 }
+
+const valueText = value => value === null ? 'outside the window' : number(value);
 
 // What a screen reader says after a click or a key.
 function tell() {
+  const where = ({sample: {x, y}}) => x === state.x && y === state.y ? '' : `nearest map at ${position(x, y)}, `;
   const said = head => state.reading
-    ? `${number(valueAt(head.shown.map, ...state.reading))}, ${head.classes[labelAt(head, ...state.reading)]}.`
-    : `${head.classes[head.shown.label]}, looks most at ${summary(head).join('')}.`;
+    ? `${valueText(valueAt(head.shown.map, ...state.reading))}, ${head.classes[labelAt(head, ...state.reading)]}.`
+    : `${where(head)}${head.classes[head.shown.label]}, looks most at ${summary(head).join('')}.`;
   element('status').textContent = [
     state.reading ? `Values at ${position(...state.reading)}.` : `Pixel ${position(state.x, state.y)}.`,
     ...page.heads.map(head => `${head.name}: ${said(head)}`)].join(' ');
@@ -378,17 +406,15 @@ function connectControls() {
     make('option', {text: name, attributes: {value: name}})));
   element('colours').addEventListener('change', event => { state.colours = event.target.value; redraw(); });
   element('hold').addEventListener('click', () => { hold(!state.held); tell(); });
-  element('read').addEventListener('click', event => {
-    state.readMode = !state.readMode;
-    event.target.setAttribute('aria-pressed', state.readMode);
-    hold(true);
-    read(...(state.readMode ? [state.x, state.y] : [null]));
-    tell();
-  });
+  element('read').addEventListener('click', () => { hold(true); setReadMode(!state.readMode); tell(); });
+  const typed = (name, last) => {
+    const input = element(name);
+    input.value = input.value === '' ? Math.round(state[name]) : clamp(Number(input.value), 0, last);
+    return Number(input.value);
+  };
   const type = () => {
-    const [x, y] = ['x', 'y'].map(name => Number(element(name).value));
     hold(true);
-    choose(clamp(x, 0, page.width - 1), clamp(y, 0, page.height - 1));
+    choose(typed('x', page.width - 1), typed('y', page.height - 1));
     tell();
   };
   for (const name of ['x', 'y']) element(name).addEventListener('change', type);

@@ -58,14 +58,14 @@ def sample(view: View, source_of: Callable[[View, Window], Source], seconds: flo
     Args:
         view: the picture.
         source_of: makes the source of the maps of a window.
-        seconds: that the maps may take; the first few are taken also where they need longer.
+        seconds: that all this may take; the first few maps are taken also where they need longer.
         num_bytes: that the maps may have in a page.
 
     Raises:
         ValueError: not even the coarsest grid fits ``num_bytes``.
     """
-    sources = [source_of(view, window) for window in view.windows]
     deadline = time.perf_counter() + seconds
+    sources = [source_of(view, window) for window in view.windows]
     kind, place = sources[0].kind, sources[0].place
     grids = grids_of(place.y.cells, place.x.cells)
     known: dict[tuple[int, int, int], Tensor] = {}

@@ -121,18 +121,16 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
     inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
     if meta.get('flip'):
         raise ValueError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
-    whole = None if _slides(model) else model.extract_feat(inputs)
-    with _given_features(model, whole):
+    with _recorded_features(model) as recorded:
         prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
     windows = []
-    for y, x in _corners(inputs, model):
+    for (y, x), features in zip(_corners(inputs, model), recorded, strict=True):
         crop = inputs[:, :, y:, x:]
         if _slides(model):
             height, width = model.test_cfg['crop_size']
             crop = crop[:, :, :height, :width]
         size = dict(img_shape=crop.shape[2:], pad_shape=crop.shape[2:])
-        windows.append(Window(crop, whole or model.extract_feat(crop), meta | size,
-                              *_spans(crop, x, y, inputs, meta, model.align_corners)))
+        windows.append(Window(crop, features, meta | size, *_spans(crop, x, y, inputs, meta, model.align_corners)))
     name = name or type(head_of(model)).__name__
     return View(model, name, mmcv.bgr2rgb(picture), prediction.long().cpu(), windows)
 
@@ -164,11 +162,26 @@ def checked(maps: Tensor) -> Tensor:
 
 
 @contextmanager
-def _given_features(model: BaseSegmentor, features: list[Tensor] | None) -> Iterator[None]:
-    """The backbone yields ``features`` for the while, if they are given."""
-    if features is None:
-        yield
-        return
+def _recorded_features(model: BaseSegmentor) -> Iterator[list[list[Tensor]]]:
+    """Collects for the while the features of every image or crop, each on its own, in the order they are computed."""
+    recorded, extract_feat = [], model.extract_feat
+
+    def extract_and_record(inputs: Tensor) -> list[Tensor]:
+        features = extract_feat(inputs)
+        recorded.extend(
+            [feature[i:i + 1] if isinstance(feature, Tensor) else feature for feature in features]
+            for i in range(len(inputs)))
+        return features
+    model.extract_feat = extract_and_record
+    try:
+        yield recorded
+    finally:
+        del model.extract_feat
+
+
+@contextmanager
+def _given_features(model: BaseSegmentor, features: list[Tensor]) -> Iterator[None]:
+    """The backbone yields ``features`` for the while."""
     model.extract_feat = lambda inputs: features
     try:
         yield

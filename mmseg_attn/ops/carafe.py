@@ -55,6 +55,8 @@ def reassemble(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_fa
     if triton.available(x):
         from .triton.carafe import carafe_forward
         return carafe_forward(x, masks, kernel_size, groups, scale_factor)
+    if not len(x):  # PyTorch's pixel_unshuffle fails
+        return x.new_empty(*x.shape[:2], *masks.shape[2:])
     return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
 
 
@@ -65,6 +67,8 @@ def reassemble_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int
     if triton.available(x):
         from .triton.carafe import carafe_backward
         return carafe_backward(grad, x, masks, kernel_size, groups, scale_factor)
+    if not len(x):
+        return x.new_empty(x.shape), masks.new_empty(masks.shape)
     padded, weights = _prepared(x, masks, kernel_size, groups, scale_factor)
     grad = F.pixel_unshuffle(grad.to(padded.dtype), scale_factor).unflatten(1, (groups, -1, scale_factor**2))
     grad_padded = torch.zeros_like(padded)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import triton
+from .checks import check_shape
 from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 from .pixel_attention import float_or_better, softmax_and_log_sum
 
@@ -23,12 +24,17 @@ def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     Returns:
         (B, C, H, W), channels last in memory.
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
-    query, key, value = (t.permute(0, 2, 3, 1) for t in (query, key, value))
     if exporting():
-        out, _ = _plain(query, key, value)
+        out, _ = _plain(*(t.permute(0, 2, 3, 1) for t in (query, key, value)))
     else:
-        out, _ = criss_cross(query.contiguous(), key.contiguous(), value.contiguous())
+        check_shape('query', query, None, None, None, None)
+        check_shape('key', key, *query.shape)
+        check_shape('value', value, query.shape[0], None, *query.shape[2:])
+        out, _ = criss_cross(*(t.permute(0, 2, 3, 1).contiguous() for t in (query, key, value)))
     return out.permute(0, 3, 1, 2)
 
 
@@ -171,7 +177,7 @@ def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
     if torch.is_grad_enabled():
         return differentiable_gradients(_plain, (query, key, value), (grad, grad_log_sum))
-    delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
+    delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     return criss_cross_backward(grad, query, key, value, log_sum, delta)
 
 

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import triton
+from .checks import check_shape
 from .operators import count_flops, differentiable_gradients, exporting, operator
+from .pixel_attention import float_or_better
 
 SUM = 0  # how PyTorch numbers the modes of its embedding bag
 
@@ -16,18 +18,30 @@ SUM = 0  # how PyTorch numbers the modes of its embedding bag
 def pass_messages(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     """``out_cp = sum_k weights_gkp x_c(positions_kp)`` for the channels c of group g.
 
-    x is sampled bilinearly, zero outside; the samples are never stored. All is in the float32 or better of the
-    arguments, also under autocast. The gradient of a whole-numbered position is that towards greater ones.
+    x is sampled bilinearly, zero outside; the samples are never stored. Sums are in float32 or better, also under
+    autocast. The gradient of a whole-numbered position is that towards greater ones.
 
     Args:
         x: (B, C, H, W).
-        positions: (B, K, 2, H, W), row and column in pixels.
+        positions: (B, K, 2, H, W), row and column in pixels; in float32, as halves would miss pixels.
         weights: (B, G, K, H, W).
 
     Returns:
-        (B, C, H, W).
+        (B, C, H, W) in the dtype of ``x``.
+
+    Raises:
+        ValueError: shapes that do not fit, or groups that do not divide the channels.
     """
-    return _by_grid_sample(x, positions, weights) if exporting() else sample_and_sum(x, positions, weights)
+    if exporting():
+        return _by_grid_sample(x, positions, weights)
+    check_shape('x', x, None, None, None, None)
+    batch, channels, height, width = x.shape
+    check_shape('positions', positions, batch, None, 2, height, width)
+    check_shape('weights', weights, batch, None, positions.shape[1], height, width)
+    if channels % weights.shape[1]:
+        raise ValueError(f'groups must divide the number of channels, got {weights.shape[1]} groups of {channels} '
+                         'channels')
+    return sample_and_sum(x, positions, weights)
 
 
 def bilinear_sample(x: Tensor, positions: Tensor) -> Tensor:
@@ -40,11 +54,13 @@ def bilinear_sample(x: Tensor, positions: Tensor) -> Tensor:
 
 
 def _by_grid_sample(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+    dtype = x.dtype
+    x, positions, weights = (float_or_better(t) for t in (x, positions, weights))
     out = 0
     for tap in range(weights.shape[2]):
         samples = bilinear_sample(x, positions[:, tap]).unflatten(1, (weights.shape[1], -1))
         out = out + (samples * weights[:, :, tap, None]).flatten(1, 2)
-    return out
+    return out.to(dtype)
 
 
 @operator
@@ -57,7 +73,9 @@ def sample_and_sum(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     if triton.available(x):
         from .triton.message_passing import message_passing_forward
         return message_passing_forward(x, positions, weights)
-    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    dtype = x.dtype
+    x, positions, weights = (float_or_better(t) for t in (x, positions, weights))
+    out = x.new_empty(x.shape)
     for image in range(len(x)):
         corners = _Corners(positions[image])
         for group, channels in enumerate(_group_slices(x, weights)):
@@ -65,16 +83,19 @@ def sample_and_sum(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
             sums = F.embedding_bag(corners.index.view(len(table), -1), table, mode='sum',
                                    per_sample_weights=corners.spread(weights[image, group]).view(len(table), -1))
             out[image, channels] = sums.T.view_as(out[image, channels])
-    return out
+    return out.to(dtype)
 
 
 @operator
 def sample_and_sum_backward(grad: Tensor, x: Tensor, positions: Tensor,
                             weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of x, positions and weights."""
-    if triton.available(x):
+    # The kernel adds by atomic operations, in any order; PyTorch's embedding bag sorts.
+    if triton.available(x) and not torch.are_deterministic_algorithms_enabled():
         from .triton.message_passing import message_passing_backward
         return message_passing_backward(grad, x, positions, weights)
+    dtypes = [t.dtype for t in (x, positions, weights)]
+    grad, x, positions, weights = (float_or_better(t) for t in (grad, x, positions, weights))
     grads = grad_x, grad_positions, grad_weights = tuple(t.new_empty(t.shape) for t in (x, positions, weights))
     for image in range(len(x)):
         corners = _Corners(positions[image])
@@ -88,7 +109,7 @@ def sample_and_sum_backward(grad: Tensor, x: Tensor, positions: Tensor,
             grad_weights[image, group] = (grad_spread * corners.shares).sum(dim=1).view_as(weight)
             grad_shares.addcmul_(grad_spread, weight.flatten(1)[:, None])
         grad_positions[image] = corners.gradient(grad_shares).view_as(positions[image])
-    return grads
+    return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
 
 
 class _Corners:

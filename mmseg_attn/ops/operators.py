@@ -1,26 +1,45 @@
 """What turns our operations into torch operators, which autograd, autocast, the compiler and FLOP counters know."""
 
+import typing
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
+from functools import update_wrapper, wraps
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
+from torch.autograd import forward_ad
+from torch.utils.flop_counter import flop_registry, shape_wrapper
 
 NAMESPACE = 'mmseg_attn'
 _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
 
+# An argument of an operator in the only spelling that torch 2.4 reads.
+Integers = typing.Sequence[int]
+
 
 def operator(function: Callable) -> Callable:
     """Registers ``function``, whose annotations are its schema, as ``torch.ops.mmseg_attn.<its name>``."""
-    registered = torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', function, mutates_args=())
+    @wraps(function)
+    def without_autocast(*arguments):
+        if forward_ad._current_level >= 0:
+            # PyTorch would silently take the derivative for zero.
+            raise NotImplementedError(f'{function.__name__} has no forward-mode derivative, only a backward')
+        # A backward may run under autocast too, whose halves would not fit the sums in float32.
+        with torch.autocast(arguments[0].device.type, enabled=False):
+            return function(*arguments)
+
+    registered = torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', without_autocast, mutates_args=())
     return update_wrapper(registered, function)
 
 
 def count_flops(*operators: Callable) -> Callable:
     """Decorates the formula of operators: the shapes of their tensors -> floating point operations, an addition and a
     multiplication as two. ``torch.utils.flop_counter.FlopCounterMode`` asks for it."""
-    return register_flop_formula([getattr(torch.ops.mmseg_attn, op.__name__) for op in operators])
+    def register(formula: Callable) -> Callable:
+        # By hand, since `register_flop_formula` of torch 2.4 puts a custom operator where the counter does not look.
+        for op in operators:
+            flop_registry[getattr(torch.ops.mmseg_attn, op.__name__)] = shape_wrapper(formula)
+        return formula
+    return register
 
 
 def half_under_autocast(op: Callable) -> None:
@@ -54,6 +73,8 @@ def differentiable_gradients(plain: Callable, inputs: Sequence, grads: Sequence[
 
     For a backward under ``create_graph=True``, where gradients are enabled; ``plain`` is the operator in PyTorch's own.
     """
+    # Views, since an input may be another one too, or made of it: then the gradient of it would be counted twice.
+    inputs = [x.view_as(x) if isinstance(x, Tensor) else x for x in inputs]
     wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     outputs = plain(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs, )

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import triton
+from .checks import check_shape
 from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 
 # Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
@@ -38,9 +39,15 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
 
     Returns:
         (B, N, E).
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
     if exporting():
         return _padded_to_equal_widths(query, key, value, scale)
+    check_shape('query', query, None, None, None)
+    check_shape('key', key, query.shape[0], None, query.shape[2])
+    check_shape('value', value, *key.shape[:2], None)
     # While tracing for free sizes a branch on the size would fix it.
     if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= ONE_TILE:
         return softmax_weights(query, key, scale).to(value.dtype) @ value
@@ -121,7 +128,8 @@ def tiled_softmax_attention_backward(
     if triton.available(query):
         from .triton.attention import attention_backward
         arguments = (t[None] for t in (grad, query, key, value, log_sum, delta))
-        return tuple(t[0] for t in attention_backward(*arguments, scale))
+        grads = attention_backward(*arguments, scale)
+        return tuple(_in_memory_as(t, g[0]) for t, g in zip((query, key, value), grads, strict=True))
     dtypes = [t.dtype for t in (query, key, value)]
     grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
     grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
@@ -133,6 +141,10 @@ def tiled_softmax_attention_backward(
         grad_query[images, rows] = scale * (grad_logits @ key[images])
         grad_key[images].baddbmm_(grad_logits.transpose(1, 2), query[images, rows], alpha=scale)
     return tuple(t.to(dtype) for t, dtype in zip((grad_query, grad_key, grad_value), dtypes, strict=True))
+
+
+def _in_memory_as(like: Tensor, x: Tensor) -> Tensor:
+    return x if like.is_contiguous() else torch.empty_like(like).copy_(x)
 
 
 def scaled_product(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
@@ -151,8 +163,8 @@ def softmax_and_log_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 def _tiles(batch: int, num_queries: int, num_keys: int) -> Iterator[tuple[slice, slice]]:
     """Images and rows of tiles of at most :data:`TILE` logits."""
-    images = max(TILE // (num_queries * num_keys), 1)
-    rows = max(TILE // num_keys, 1)
+    rows = max(TILE // max(num_keys, 1), 1)
+    images = max(rows // max(num_queries, 1), 1)
     for image in range(0, batch, images):
         for row in range(0, num_queries, rows):
             yield slice(image, image + images), slice(row, row + rows)
@@ -178,7 +190,7 @@ def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
     if torch.is_grad_enabled():
         return differentiable_gradients(_whole_map, (query, key, value, ctx.scale), (grad, grad_log_sum))
-    delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
+    delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     return *tiled_softmax_attention_backward(grad, query, key, value, log_sum, delta, ctx.scale), None
 
 

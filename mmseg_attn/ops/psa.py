@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
+from .checks import check_shape
+from .operators import Integers, count_flops, differentiable_gradients, exporting, half_under_autocast, operator
 from .pixel_attention import float_or_better, softmax_and_log_sum
 from .psa_mask import relative_to_absolute
 
@@ -39,8 +40,14 @@ def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tup
 
     Returns:
         (B, C, H, W).
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
     height, width = feature.shape[2:]
+    if not exporting():
+        check_shape('mask', mask, mask_size[0] * mask_size[1] if mask_size else height * width, feature.shape[1])
+        check_shape('value', value, feature.shape[0], None, height, width)
     feature, value = (t.permute(0, 2, 3, 1) for t in (feature, value))
     arguments = mask_size or (), collect, softmax
     # While tracing for free sizes a branch on the size would fix it.
@@ -65,7 +72,7 @@ def _whole_map(feature: Tensor, mask: Tensor, value: Tensor, mask_size: Sequence
 
 
 @operator
-def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: list[int], collect: bool,
+def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: Integers, collect: bool,
                              softmax: bool) -> tuple[Tensor, Tensor]:
     """:func:`point_attention` with channels last, (B, H, W, D or C), and the logarithms (B, H, W) of its denominators,
     float32 or better. An empty ``mask_size`` stands for absolute positions."""
@@ -87,7 +94,7 @@ def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_
 @operator
 def row_wise_point_attention_backward(
         grad: Tensor, feature: Tensor, mask: Tensor, value: Tensor, log_sum: Tensor, delta: Tensor,
-        mask_size: list[int], collect: bool, softmax: bool) -> tuple[Tensor, Tensor, Tensor]:
+        mask_size: Integers, collect: bool, softmax: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of feature, mask and value.
 
     Args:
@@ -102,7 +109,7 @@ def row_wise_point_attention_backward(
     mask, visible_grad_mask = geometry.visible(mask), geometry.visible(grad_mask)
     for image in range(len(feature)):
         features, values = geometry.sources(feature[image]), geometry.sources(value[image]).flatten(0, 1)
-        grad_features, grad_values = torch.zeros_like(features), torch.zeros_like(values)
+        grad_features, grad_values = (t.new_zeros(t.shape) for t in (features, values))
         for row in range(geometry.height):
             weights = geometry.logits(features, mask, row)
             grad_logits = grad[image, row] @ values.T
@@ -224,7 +231,7 @@ def _backward(ctx, grad, grad_log_sum):
     arguments = ctx.mask_size, ctx.collect, ctx.softmax
     if torch.is_grad_enabled():
         return differentiable_gradients(_whole_map, (feature, mask, value, *arguments), (grad, grad_log_sum))
-    delta = (grad * out).sum(dim=-1, dtype=log_sum.dtype) - grad_log_sum
+    delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     grads = row_wise_point_attention_backward(grad, feature, mask, value, log_sum, delta, *arguments)
     return *grads, None, None, None
 

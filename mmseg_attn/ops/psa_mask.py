@@ -23,8 +23,8 @@ def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
     centre, padding = [], []
     for full, mask in zip(size, mask_size, strict=True):
         reach = (mask - 1) // 2
-        before = torch.sym_max(full - 1 - reach, 0)
-        after = torch.sym_max(full - (mask - reach), 0)
+        before = _at_least_zero(full - 1 - reach)
+        after = _at_least_zero(full - (mask - reach))
         centre.append(reach + before)
         padding = [before, after, *padding]
     if torch.compiler.is_compiling():
@@ -32,6 +32,11 @@ def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
         return _gather(F.pad(logits, padding), *centre)
     logits = (F.pad(logits, padding) if any(padding) else logits).contiguous()
     return _Skew.apply(logits, *centre).flatten(3, 4).flatten(1, 2)
+
+
+def _at_least_zero(side: int | torch.SymInt) -> int | torch.SymInt:
+    # The compiler of torch 2.4 refuses sym_max of integers, and max would tie an export to one of the two.
+    return max(side, 0) if isinstance(side, int) else torch.sym_max(side, 0)
 
 
 def _gather(logits: Tensor, centre_row: int, centre_column: int) -> Tensor:

@@ -58,3 +58,12 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, shapes_root):
     runner.model.decode_head.loss_decode.loss_weight = float('nan')
     with pytest.raises(UserError, match='the loss is nan in iteration 1'):
         runner.train()
+
+
+def test_a_softmax_of_one_channel_stops_the_training(tmp_path, shapes_root):
+    runner = _runner(tmp_path, 'one', shapes_root, 2, **{
+        'model.decode_head.num_classes': 2, 'model.decode_head.out_channels': 1,
+        'model.decode_head.loss_decode.class_weight': None,
+        'train_dataloader.dataset.metainfo': dict(classes=('a', 'b'), palette=[[0, 0, 0], [1, 1, 1]])})
+    with pytest.raises(UserError, match='softmax makes 1 everywhere'):
+        runner.train()

@@ -77,6 +77,14 @@ def test_any_memory_layout():
     torch.testing.assert_close(carafe(x, masks, *inputs[2:]), expected)
 
 
+def test_no_images():
+    x, masks, *rest = _inputs(batch=0)
+    out = carafe(x, masks, *rest)
+    assert out.shape == (0, 4, 6, 8)
+    out.sum().backward()
+    assert (x.grad.shape, masks.grad.shape) == (x.shape, masks.shape)
+
+
 class _LargestStorage(TorchDispatchMode):
     nbytes = 0
 

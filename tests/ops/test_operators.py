@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmseg_attn.ops.carafe import carafe, reassemble
 from mmseg_attn.ops.criss_cross import criss_cross, criss_cross_attention
 from mmseg_attn.ops.message_passing import pass_messages, sample_and_sum
-from mmseg_attn.ops.pixel_attention import tiled_softmax_attention
+from mmseg_attn.ops.pixel_attention import softmax_attention, tiled_softmax_attention
 from mmseg_attn.ops.psa import point_attention, row_wise_point_attention
 
 
@@ -100,6 +100,40 @@ def test_second_derivatives(case):
     assert torch.autograd.gradgradcheck(case, case.tensors, fast_mode=True)
 
 
+def _first(outputs):
+    return outputs[0] if isinstance(outputs, tuple) else outputs
+
+
+def test_inputs_made_of_one_another(case):
+    """As in the heads: what is reassembled also predicts the masks. A backward that can be differentiated again takes
+    other operators."""
+    def function(x):
+        return _first(case(x, *(t + 0.01 * x.sum() for t in case.tensors[1:]))).square().sum()
+
+    x = case.tensors[0]
+    expected, = torch.autograd.grad(function(x), x)
+    gradient, = torch.autograd.grad(function(x), x, create_graph=True)
+    torch.testing.assert_close(gradient, expected)
+    assert torch.autograd.gradgradcheck(function, x, fast_mode=True)
+
+
+@pytest.mark.parametrize('name', ['pixel_attention', 'criss_cross'])
+def test_queries_that_are_the_keys(name):
+    case = CASES[name]()
+    _, x, value = case.tensors
+    out = _first(case(x, x, value)).square().sum()
+    expected, = torch.autograd.grad(out, x, retain_graph=True)
+    gradient, = torch.autograd.grad(out, x, create_graph=True)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_forward_mode_is_refused():
+    case = CASES['criss_cross']()
+    query, *others = (t.detach() for t in case.tensors)
+    with pytest.raises(NotImplementedError, match='criss_cross has no forward-mode derivative'):
+        torch.func.jvp(lambda x: _first(case(x, *others)), (query,), (query,))
+
+
 def test_counts_floating_point_operations(case):
     with FlopCounterMode(display=False) as forward:
         out = case(*case.tensors)
@@ -122,11 +156,31 @@ def test_autocast_hands_over_its_half_precision(case, dtype):
     torch.testing.assert_close(out.float(), expected, rtol=tolerance, atol=tolerance)
 
 
+def test_a_backward_under_autocast_is_the_same(case):
+    tensors = [t.detach().float().requires_grad_() for t in case.tensors]
+    with torch.autocast('cpu', torch.bfloat16):
+        out = _first(case(*tensors)).float().square().sum()
+        gradients = torch.autograd.grad(out, tensors, retain_graph=True)
+    for ours, expected in zip(gradients, torch.autograd.grad(out, tensors), strict=True):
+        assert torch.equal(ours, expected)
+
+
+@pytest.mark.parametrize('name', ['pixel_attention', 'criss_cross', 'psa-collect'])
+def test_gradients_of_large_halves_do_not_overflow(name):
+    case = CASES[name]()
+    tensors = [t.detach() for t in case.tensors]
+    tensors = [t.half().requires_grad_() for t in (*tensors[:2], 200 + tensors[2])]
+    out = _first(case(*tensors))
+    for gradient in torch.autograd.grad(out, tensors, torch.full_like(out, 1000.0)):
+        assert gradient.isfinite().all()
+
+
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=str)
 def test_half_inputs_are_summed_in_float32(case, dtype):
+    tensors = [t.detach().to(dtype) for t in case.tensors]
     if case.operator is sample_and_sum:
-        pytest.skip('positions in half precision miss their pixels; the block passes float32')
-    tensors = [t.detach().to(dtype).requires_grad_() for t in case.tensors]
+        tensors[1] = case.tensors[1].detach().float()  # halves would miss their pixels
+    tensors = [t.requires_grad_() for t in tensors]
     exact = [t.detach().double().requires_grad_() for t in tensors]
     out, expected = case(*tensors), case(*exact)
     out, expected = (t[0] if isinstance(t, tuple) else t for t in (out, expected))
@@ -145,12 +199,33 @@ def _image(*shape):
 
 
 PUBLIC = {
+    'pixel_attention': lambda: (softmax_attention, (_image(2, 9, 3), _image(2, 7, 3), _image(2, 7, 5)), (0.7,)),
     'criss_cross': lambda: (criss_cross_attention, (_image(2, 3, 4, 5), _image(2, 3, 4, 5), _image(2, 6, 4, 5)), ()),
     'psa': lambda: (point_attention, (_image(2, 3, 4, 5), _image(35, 3), _image(2, 6, 4, 5)), ((5, 7), True)),
     'carafe': lambda: (carafe, (_image(2, 4, 3, 2), _image(2, 9, 6, 4)), (3, 1, 2)),
     'message_passing': lambda: (
         pass_messages, (_image(2, 4, 3, 5), 3 * _image(2, 9, 2, 3, 5), _image(2, 2, 9, 3, 5)), ()),
 }
+
+
+@pytest.mark.parametrize(('name', 'index', 'shape', 'message'), [
+    ('pixel_attention', 0, (9, 3), r'query must have the shape \(any, any, any\), got \(9, 3\)'),
+    ('pixel_attention', 1, (2, 7, 4), r'key must have the shape \(2, any, 3\), got \(2, 7, 4\)'),
+    ('pixel_attention', 2, (1, 7, 5), r'value must have the shape \(2, 7, any\), got \(1, 7, 5\)'),
+    ('criss_cross', 1, (2, 3, 5, 4), r'key must have the shape \(2, 3, 4, 5\)'),
+    ('criss_cross', 2, (3, 6, 4, 5), r'value must have the shape \(2, any, 4, 5\)'),
+    ('psa', 1, (36, 3), r'mask must have the shape \(35, 3\)'),
+    ('psa', 2, (3, 6, 4, 5), r'value must have the shape \(2, any, 4, 5\)'),
+    ('message_passing', 1, (2, 9, 3, 5), r'positions must have the shape \(2, any, 2, 3, 5\)'),
+    ('message_passing', 2, (2, 2, 8, 3, 5), r'weights must have the shape \(2, any, 9, 3, 5\)'),
+    ('message_passing', 2, (2, 3, 9, 3, 5), '3 groups of 4 channels'),
+])
+def test_tensors_that_do_not_fit(name, index, shape, message):
+    """A kernel would read beyond their ends."""
+    function, tensors, options = PUBLIC[name]()
+    tensors = [*tensors[:index], torch.randn(shape), *tensors[index + 1:]]
+    with pytest.raises(ValueError, match=message):
+        function(*tensors, *options)
 
 
 class _Module(torch.nn.Module):

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from mmseg_attn.ops.pixel_attention import dot_product_attention, softmax_attention, softmax_weights
+from mmseg_attn.ops.pixel_attention import (
+    dot_product_attention,
+    softmax_attention,
+    softmax_weights,
+    tiled_softmax_attention,
+)
 from tests.naive import non_local as naive
 
 
@@ -45,3 +50,11 @@ def test_many_pixels_take_another_path_to_the_same_values(width, value_width):
     cotangent = torch.randn_like(out)
     torch.testing.assert_close(torch.autograd.grad(out, inputs, cotangent),
                                torch.autograd.grad(expected, inputs, cotangent))
+
+
+def test_no_queries():
+    query, key, value = _inputs(0, 5, 3, 4)
+    out, log_sum = tiled_softmax_attention(query, key, value, 1.0)
+    assert (out.shape, log_sum.shape) == ((2, 0, 4), (2, 0))
+    out.sum().backward()
+    assert not key.grad.any()

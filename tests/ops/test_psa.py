@@ -31,3 +31,16 @@ def test_the_size_decides_only_how_it_is_computed(monkeypatch, compact):
     whole = point_attention(*tensors, mask_size, collect=False)
     monkeypatch.setattr(psa, 'WHOLE_MAP', {})
     torch.testing.assert_close(point_attention(*tensors, mask_size, collect=False), whole)
+
+
+@pytest.mark.parametrize('mask_size', [(3, 5), ()], ids=str)
+@pytest.mark.parametrize('collect', [True, False])
+def test_any_memory_layout(collect, mask_size):
+    shapes = (2, 3, 4, 5), (15 if mask_size else 12, 5), (2, 3, 4, 2)
+    dense = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    transposed = [t.detach().mT.contiguous().mT.requires_grad_() for t in dense]
+    outs = [row_wise_point_attention(*tensors, mask_size, collect, True)[0] for tensors in (dense, transposed)]
+    torch.testing.assert_close(*outs)
+    grads = [torch.autograd.grad(out.square().sum(), tensors)
+             for out, tensors in zip(outs, (dense, transposed), strict=True)]
+    torch.testing.assert_close(*grads)

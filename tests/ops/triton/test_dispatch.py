@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from mmseg_attn.ops import triton
-from mmseg_attn.ops.carafe import carafe
-from mmseg_attn.ops.criss_cross import criss_cross_attention
-from mmseg_attn.ops.message_passing import pass_messages
-from mmseg_attn.ops.pixel_attention import tiled_softmax_attention
+from mmseg_attn.ops.carafe import carafe, reassemble, reassemble_backward
+from mmseg_attn.ops.criss_cross import criss_cross, criss_cross_attention, criss_cross_backward
+from mmseg_attn.ops.message_passing import pass_messages, sample_and_sum, sample_and_sum_backward
+from mmseg_attn.ops.pixel_attention import tiled_softmax_attention, tiled_softmax_attention_backward
 
 
 def _softmax_attention(query, key, value):
@@ -48,3 +48,45 @@ def test_kernels_stand_in_for_plain_torch(name, device, monkeypatch):
     for ours, expected in zip(found, _results(function, tensors), strict=True):
         assert _strides(ours) == _strides(expected)
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+OPERATORS = {
+    'pixel_attention': (tiled_softmax_attention, [(2, 9, 6), (2, 13, 6), (2, 13, 5)], (0.7,)),
+    'pixel_attention-backward': (
+        tiled_softmax_attention_backward, [(2, 9, 5), (2, 9, 6), (2, 13, 6), (2, 13, 5), (2, 9), (2, 9)], (0.7,)),
+    'criss_cross': (criss_cross, [(2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 4, 6)], ()),
+    'criss_cross-backward': (
+        criss_cross_backward, [(2, 3, 4, 6), *[(2, 3, 4, 5)] * 2, (2, 3, 4, 6), *[(2, 3, 4)] * 2], ()),
+    'carafe': (reassemble, [(2, 4, 3, 5), (2, 18, 6, 10)], (3, 2, 2)),
+    'carafe-backward': (reassemble_backward, [(2, 4, 6, 10), (2, 4, 3, 5), (2, 18, 6, 10)], (3, 2, 2)),
+    'message_passing': (sample_and_sum, [(2, 4, 3, 5), (2, 9, 2, 3, 5), (2, 2, 9, 3, 5)], ()),
+    'message_passing-backward': (
+        sample_and_sum_backward, [*[(2, 4, 3, 5)] * 2, (2, 9, 2, 3, 5), (2, 2, 9, 3, 5)], ()),
+}
+
+
+@pytest.mark.parametrize('name', OPERATORS)
+def test_a_compiler_is_told_the_true_shapes_and_strides(name, device):
+    function, shapes, options = OPERATORS[name]
+    dense = [torch.randn(shape, device=device) for shape in shapes]
+    for tensors in dense, [t.mT.contiguous().mT for t in dense]:
+        torch.library.opcheck(function, (*tensors, *options), test_utils=('test_schema', 'test_faketensor'))
+
+
+def test_the_only_kernel_with_atomic_operations_is_not_used_where_results_must_be_deterministic(device, monkeypatch):
+    from mmseg_attn.ops.triton import message_passing
+
+    def atomic(*args):
+        raise AssertionError('used')
+
+    monkeypatch.setattr(message_passing, 'message_passing_backward', atomic)
+    tensors = [torch.randn(shape, device=device, requires_grad=True) for shape in CASES['message_passing'][1]]
+    loss = pass_messages(*tensors).sum()
+    with pytest.raises(AssertionError, match='used'):
+        torch.autograd.grad(loss, tensors, retain_graph=True)
+    torch.use_deterministic_algorithms(True)
+    try:
+        gradients = torch.autograd.grad(loss, tensors)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert [g.shape for g in gradients] == [t.shape for t in tensors]
