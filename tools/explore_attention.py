@@ -119,11 +119,15 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
 
 
 def names_of(pairs: list[Pair]) -> list[str]:
-    """The config's name for each pair, with the checkpoint's where a config occurs twice."""
-    configs = [Path(config).stem for config, _ in pairs]
-    names = [config if configs.count(config) == 1 else f'{config} {Path(checkpoint).stem}'
-             for config, (_, checkpoint) in zip(configs, pairs, strict=True)]
-    return [name if names.count(name) == 1 else f'{name} {i}' for i, name in enumerate(names, start=1)]
+    """What tells the pairs apart: the configs' names; or these and the checkpoints'; or the folders they are in."""
+    paths = [(Path(config).absolute(), Path(checkpoint).absolute()) for config, checkpoint in pairs]
+    common = os.path.commonpath([checkpoint.parent for _, checkpoint in paths])
+    for names in ([config.stem for config, _ in paths],
+                  [f'{config.stem} {checkpoint.stem}' for config, checkpoint in paths],
+                  [f'{checkpoint.relative_to(common).with_suffix("")}' for _, checkpoint in paths]):
+        if len(set(names)) == len(names):
+            return names
+    return [f'{config.stem} {i}' for i, (config, _) in enumerate(paths, start=1)]
 
 
 def class_of(name: str, model: BaseSegmentor, model_name: str) -> int:

@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_attn.engine.errors import UserError
+from mmseg_attn.engine.hooks import CheckLabelsHook
 from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
 
 
@@ -60,10 +62,14 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path, shapes_root):
         runner.train()
 
 
-def test_a_softmax_of_one_channel_stops_the_training(tmp_path, shapes_root):
-    runner = _runner(tmp_path, 'one', shapes_root, 2, **{
-        'model.decode_head.num_classes': 2, 'model.decode_head.out_channels': 1,
-        'model.decode_head.loss_decode.class_weight': None,
-        'train_dataloader.dataset.metainfo': dict(classes=('a', 'b'), palette=[[0, 0, 0], [1, 1, 1]])})
+def test_a_softmax_of_one_channel_stops_the_training():
+    loss = torch.nn.Module()
+    loss.use_sigmoid = False
+    head = SimpleNamespace(num_classes=2, out_channels=1, loss_decode=loss)
+    dataset = SimpleNamespace(metainfo=dict(classes=('background', 'object')))
+    runner = SimpleNamespace(model=SimpleNamespace(decode_head=head),
+                             train_dataloader=SimpleNamespace(dataset=dataset))
     with pytest.raises(UserError, match='softmax makes 1 everywhere'):
-        runner.train()
+        CheckLabelsHook().before_train(runner)
+    loss.use_sigmoid = True
+    CheckLabelsHook().before_train(runner)

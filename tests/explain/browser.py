@@ -96,7 +96,7 @@ class Page:
     def value(self, head: int = 0) -> float | None:
         """What the page says that the map of a head is where it is read."""
         found = self.run('return document.querySelector(arguments[0]).dataset.value', f'#head-{head} .map .found')
-        return None if found is None else float(found)
+        return float(found) if found else None
 
     def canvas(self, selector: str) -> list:
         """(rows, columns, RGBA) of a canvas."""

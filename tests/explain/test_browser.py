@@ -10,7 +10,7 @@ from mmseg_attn.explain.grad_cam import ClassMap
 from tests.explain.browser import DESKTOP, PHONE, Page, chromium
 from tests.explain.models import model, picture
 from tests.explain.test_influence import FCN
-from tests.explain.test_view import SLIDE
+from tests.explain.test_view import PADDED, SLIDE
 
 pytestmark = pytest.mark.slow
 DGMN = dict(type='mmseg_attn.DGMNHead')
@@ -43,7 +43,7 @@ def phone(tmp_path_factory):
 @pytest.fixture
 def show(tmp_path):
     def write_and_open(browser, *views, **settings):
-        write_page(tmp_path / 'page.html', views, title='street.png', seconds=1000, **settings)
+        write_page(tmp_path / 'page.html', views, title='street.png', **dict(seconds=1000) | settings)
         return Page(browser, tmp_path / 'page.html')
     return write_and_open
 
@@ -145,6 +145,39 @@ def test_windows(show, desktop, views):
         assert box == pytest.approx([100 * (left + 0.5) / WIDTH, 100 * (right - left) / WIDTH], rel=1e-4)
 
 
+def test_beyond_the_window_there_is_no_value(show, desktop, views):
+    page = show(desktop, views['slide'])
+    page.click(PICTURE, 4, 4)
+    for where, inside in (((38, 30), True), ((60, 4), False), ((4, 44), False)):
+        page.mouse('mouseMoved', PICTURE, *where)
+        assert (page.value() is not None) == inside
+        assert page.text('#head-0 .map .found b').startswith('outside the window') != inside
+
+
+def test_one_pixel_in_each_window(show, desktop):
+    options = dict(model__test_cfg=dict(mode='slide', crop_size=(32, 40), stride=(4, 24)))
+    page = show(desktop, look(model(FCN, **options), picture(HEIGHT, WIDTH)), seconds=1e-9)
+    # Windows begin at x = 0 and 24 and y = 0, 4, ..., 16, and the pixel lies at 19.5, 19.5 in each.
+    page.click(PICTURE, 5, 5)
+    for key, expected in ((None, (19.5, 19.5)), ('ArrowRight', (43.5, 19.5)), ('ArrowRight', (43.5, 19.5)),
+                          ('ArrowDown', (43.5, 23.5)), ('ArrowUp', (43.5, 19.5)), ('ArrowLeft', (19.5, 19.5))):
+        if key:
+            page.run("document.getElementById('picture').focus()")
+            page.key(key)
+        assert page.chosen() == pytest.approx(expected)
+        marks = page.run("return [...document.querySelectorAll('.mark')].map(mark => mark.style.cssText)")
+        assert marks == marks[:1] * 3
+
+
+def test_the_last_cells_of_a_padded_input(show, desktop):
+    segmentor = model(dict(type='mmseg_attn.NLHead', align_corners=True), **PADDED)
+    page = show(desktop, look(segmentor, picture(HEIGHT, WIDTH)))  # their centres are at x = 64 and y = 48
+    page.click(PICTURE, 62, 46)
+    assert page.chosen() == (63, 47)
+    page.click(PICTURE, 30, 21)
+    assert page.chosen() == pytest.approx((32, 24))
+
+
 def test_the_prediction_is_shown(show, desktop, views):
     view = views['non_local']
     page = show(desktop, view)
@@ -231,6 +264,10 @@ def test_typing_a_pixel(show, desktop, views):
     page.run('''document.getElementById('x').value = 50; const y = document.getElementById('y'); y.value = 3;
              y.dispatchEvent(new Event('change'));''')
     assert page.chosen() == pytest.approx((51.5, 3.5))
+    for typed, shown in (('', '52'), ('999', '60')):
+        page.run('''const x = document.getElementById('x'); x.value = arguments[0];
+                 x.dispatchEvent(new Event('change'));''', typed)
+        assert page.run("return document.getElementById('x').value") == shown
 
 
 def test_reading_values_by_click_and_keyboard(show, desktop, views):
@@ -246,6 +283,10 @@ def test_reading_values_by_click_and_keyboard(show, desktop, views):
     expected, peak = _at(attention_maps(views['non_local'], [POINT]), OTHER[0] - 8, OTHER[1])
     assert page.value() == pytest.approx(expected, abs=peak / 509)
     assert page.text('#status').startswith('Values at ')
+    page.key('Escape')
+    assert page.all('#read', 'aria-pressed') == ['false']
+    page.mouse('mouseMoved', MAP, *OTHER)
+    assert page.value() is None
 
 
 def test_grad_cam(show, desktop, views):

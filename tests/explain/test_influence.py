@@ -67,6 +67,13 @@ def test_two_stages_count_together_at_every_place():
         torch.testing.assert_close(values[row, column], at_place.norm())
 
 
+def test_one_backward_pass_for_each_point(monkeypatch):
+    view, grad, calls = look(model(FCN), picture()), torch.autograd.grad, []
+    monkeypatch.setattr(torch.autograd, 'grad', lambda *args, **kwargs: calls.append(1) or grad(*args, **kwargs))
+    influence_maps(view, [POINT, (3, 4)])
+    assert len(calls) == 2
+
+
 def test_an_unused_stage_does_not_count():
     view = look(model(model__backbone__out_indices=(0, 1), model__decode_head__in_index=1), picture())
     assert influence_maps(view, [POINT]).values.shape[1:] == (6, 8)

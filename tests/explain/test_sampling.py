@@ -85,6 +85,16 @@ def test_slow_maps_are_fewer_and_in_time(clock):
     assert found.num_points == len(source.asked) == 64
 
 
+def test_preparing_takes_of_the_time(clock):
+    source = FakeSource(64, 128, clock, seconds=0.1)
+
+    def prepare(view, window):
+        clock.now += 6
+        return source
+    sample(_view(), prepare, seconds=10, num_bytes=10**8)
+    assert clock.now <= 10
+
+
 def test_the_first_map_comes_whatever_it_takes(clock):
     source = FakeSource(8, 8, clock, seconds=50)
     found = sample(_view(), lambda view, window: source, seconds=10, num_bytes=10**8)

@@ -46,6 +46,20 @@ def test_windows_are_the_crops_of_sliding_inference(monkeypatch):
         assert torch.equal(window.inputs, crop)
 
 
+@pytest.mark.parametrize('options', [{}, SLIDE, dict(SLIDE, model__type='mmseg_attn.EncoderDecoder')],
+                         ids=['whole', 'slide', 'several at once'])
+def test_the_backbone_sees_every_window_once(options):
+    segmentor, seen = model(**options), []
+    if segmentor.test_cfg.mode == 'slide':
+        segmentor.test_cfg.crops_per_batch = 3
+    expected = [segmentor.extract_feat(window.inputs) for window in look(segmentor, picture()).windows]
+    segmentor.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    view = look(segmentor, picture())
+    assert sum(seen) == len(view.windows)
+    for window, features in zip(view.windows, expected, strict=True):
+        torch.testing.assert_close(window.features, list(features))
+
+
 def test_a_point_belongs_to_the_window_around_it():
     view = look(model(**SLIDE), picture())
     columns = [window.x.axis(window.x.pixels) for window in view.windows]

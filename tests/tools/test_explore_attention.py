@@ -69,18 +69,33 @@ def test_grad_cam_or_how_to_get_it(files, tmp_path):
     assert '--cam elephant is no class of nl, which has background' in message
 
 
-@pytest.fixture
-def main(files, monkeypatch):
-    """The tool within this process, in the folder of the files: a start of it takes seconds."""
+@pytest.fixture(scope='module')
+def module():
+    """The tool within this process: a start of it takes seconds."""
     spec = importlib.util.spec_from_file_location('explore_attention', ROOT / 'tools' / 'explore_attention.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def main(module, files, monkeypatch):
+    """The tool in the folder of the files."""
     monkeypatch.chdir(files)
 
     def run(*arguments):
         monkeypatch.setattr('sys.argv', ['explore_attention.py', *map(str, arguments)])
         module.main()
     return run
+
+
+@pytest.mark.parametrize(('pairs', 'names'), [
+    ([('a/nl.py', 'a/1.pth'), ('a/fcn.py', 'a/1.pth')], ['nl', 'fcn']),
+    ([('nl.py', '1.pth'), ('nl.py', '2.pth')], ['nl 1', 'nl 2']),
+    ([('work/nl/config.py', 'work/nl/1.pth'), ('work/fcn/config.py', 'work/fcn/1.pth')], ['nl/1', 'fcn/1']),
+    ([('nl.py', '1.pth'), ('nl.py', '1.pth')], ['nl 1', 'nl 2'])])
+def test_names_tell_the_pairs_apart(module, pairs, names):
+    assert module.names_of(pairs) == names
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
