@@ -12,6 +12,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from pathlib import Path
 
 from mmseg_attn.engine.errors import UserError, readable_errors
@@ -51,7 +52,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('files', nargs='+', metavar='FILE',
                         help='one or more pairs of a config (.py) and its checkpoint, then one or more images')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for what is written')
-    parser.add_argument('--names', nargs='+', metavar='NAME', help="of the pairs, for titles; the configs' by default")
+    parser.add_argument('--names', nargs='+', metavar='NAME',
+                        help="of the pairs, for titles; by default the configs', or those of their folders")
     parser.add_argument('--points', nargs='+', type=numbers(2, 'x,y'), metavar='x,y',
                         help='also write a PNG figure: a row for each of these pixels, a column for each pair')
     parser.add_argument('--influence', action='store_true',
@@ -119,15 +121,23 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
 
 
 def names_of(pairs: list[Pair]) -> list[str]:
-    """What tells the pairs apart: the configs' names; or these and the checkpoints'; or the folders they are in."""
-    paths = [(Path(config).absolute(), Path(checkpoint).absolute()) for config, checkpoint in pairs]
-    common = os.path.commonpath([checkpoint.parent for _, checkpoint in paths])
-    for names in ([config.stem for config, _ in paths],
-                  [f'{config.stem} {checkpoint.stem}' for config, checkpoint in paths],
-                  [f'{checkpoint.relative_to(common).with_suffix("")}' for _, checkpoint in paths]):
+    """What tells the pairs apart: the configs' names; or these and the checkpoints'; or the folders of these."""
+    configs = [Path(config).stem for config, _ in pairs]
+    checkpoints = [Path(checkpoint).absolute().with_suffix('') for _, checkpoint in pairs]
+    for names in (configs, [f'{config} {path.name}' for config, path in zip(configs, checkpoints, strict=True)],
+                  differing_folders(checkpoints)):
         if len(set(names)) == len(names):
             return names
-    return [f'{config.stem} {i}' for i, (config, _) in enumerate(paths, start=1)]
+    return [f'{config} {i}' for i, config in enumerate(configs, start=1)]
+
+
+def differing_folders(paths: list[Path]) -> list[str]:
+    """Paths without the folders with which all begin, and without the names with which all end."""
+    def shared(parts: list[tuple[str, ...]]) -> int:
+        return len(list(takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))))
+    first = shared([path.parts for path in paths])
+    last = shared([path.parts[:first - 1:-1] for path in paths])
+    return ['/'.join(path.parts[first:len(path.parts) - last] or path.parts[-1:]) for path in paths]
 
 
 def class_of(name: str, model: BaseSegmentor, model_name: str) -> int:

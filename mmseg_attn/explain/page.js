@@ -308,7 +308,7 @@ function drawReading() {
     const section = element(`head-${index}`);
     const line = section.querySelector('.map .found');
     if (!state.reading) {
-      bold(line, 'Looks most at ', ...summary(head));
+      bold(line, 'Looks most at □ ', ...summary(head));
       delete line.dataset.value;
     } else {
       const read = valueAt(head.shown.map, ...state.reading);

@@ -63,8 +63,9 @@ class EncoderDecoder(MMSegEncoderDecoder):
         A method of its own, so that these logits are gone when the next crops go through the network.
         """
         crops = torch.cat([inputs[:, :, rows, columns] for rows, columns in windows])
-        # Heads of mmseg tell by the type, torch.Size, that this and not the pad_shape is the size.
-        metas = [dict(meta, img_shape=crops.shape[2:]) for meta in batch_img_metas] * len(windows)
+        # Most heads of mmseg tell by the type, torch.Size, that img_shape is the size; Mask2Former's takes pad_shape.
+        size = crops.shape[2:]
+        metas = [dict(meta, img_shape=size, pad_shape=size) for meta in batch_img_metas] * len(windows)
         logits = self.encode_decode(crops, metas).split(len(inputs))
         for (rows, columns), crop in zip(windows, logits, strict=True):
             total[:, :, rows, columns] += crop.to(total.device)

@@ -77,6 +77,18 @@ def test_logits_of_sliding_windows_equal_those_of_mmseg(size, crop_size, stride,
     assert all(meta['img_shape'] == size for meta in metas)
 
 
+@torch.no_grad()
+def test_a_head_that_goes_by_the_padded_size(monkeypatch):
+    """As Mask2FormerHead does, with which mmseg's sliding windows fail where the data preprocessor pads."""
+    model = _model('mmseg_attn.EncoderDecoder', SLIDE, padding=dict(size=(40, 60)))
+    torch.manual_seed(1)
+    data = _data()
+    expected = model.test_step(data)[0].seg_logits.data
+    monkeypatch.setattr(model.decode_head, 'predict_by_feat', lambda logits, metas: torch.nn.functional.interpolate(
+        logits, metas[0]['pad_shape'], mode='bilinear'))
+    torch.testing.assert_close(model.test_step(data)[0].seg_logits.data, expected)
+
+
 def test_gradients_equal_those_of_mmseg():
     gradients = []
     for model in _pair(SLIDE, dict(crops_per_batch=2)):

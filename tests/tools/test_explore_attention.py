@@ -92,7 +92,9 @@ def main(module, files, monkeypatch):
 @pytest.mark.parametrize(('pairs', 'names'), [
     ([('a/nl.py', 'a/1.pth'), ('a/fcn.py', 'a/1.pth')], ['nl', 'fcn']),
     ([('nl.py', '1.pth'), ('nl.py', '2.pth')], ['nl 1', 'nl 2']),
-    ([('work/nl/config.py', 'work/nl/1.pth'), ('work/fcn/config.py', 'work/fcn/1.pth')], ['nl/1', 'fcn/1']),
+    ([('work/nl/config.py', 'work/nl/1.pth'), ('work/fcn/config.py', 'work/fcn/1.pth')], ['nl', 'fcn']),
+    ([('nl.py', 'nl/a/1.pth'), ('nl.py', 'nl/b/1.pth'), ('nl.py', 'fcn/a/1.pth')], ['nl/a', 'nl/b', 'fcn/a']),
+    ([('config.py', 'nl/1.pth'), ('config.py', 'nl/new/1.pth')], ['1', 'new']),
     ([('nl.py', '1.pth'), ('nl.py', '1.pth')], ['nl 1', 'nl 2'])])
 def test_names_tell_the_pairs_apart(module, pairs, names):
     assert module.names_of(pairs) == names
