@@ -82,9 +82,10 @@ def _dataset_meta(cfg: Config, meta: dict, head: nn.Module) -> dict:
 
 def _of_test_data(cfg: Config) -> dict:
     from mmseg_attn.registry import DATASETS
-    name = ((cfg.get('test_dataloader') or {}).get('dataset') or {}).get('type')
+    settings = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    name = settings.get('type')
     dataset = DATASETS.get(name) if isinstance(name, str) else None
-    return getattr(dataset, 'METAINFO', {})
+    return getattr(dataset, 'METAINFO', {}) | (settings.get('metainfo') or {})
 
 
 def _colour(index: int) -> tuple[int, int, int]:

@@ -191,7 +191,8 @@ def _given_features(model: BaseSegmentor, features: list[Tensor]) -> Iterator[No
 
 def _pipeline(model: BaseSegmentor) -> Compose:
     cfg = model.cfg
-    steps = [dict(step) for step in cfg.get('test_pipeline') or cfg.test_dataloader.dataset.pipeline]
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    steps = [dict(step) for step in dataset.get('pipeline') or cfg.test_pipeline]
     steps = [step for step in steps if step['type'] == 'LoadImageFromFile' or not step['type'].startswith('Load')]
     # The picture has been read already, and the page shows the very one.
     steps[0] = dict(type='LoadImageFromNDArray', to_float32=steps[0].get('to_float32', False))

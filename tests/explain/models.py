@@ -26,6 +26,8 @@ def config(head=NON_LOCAL, **options) -> Config:
         cfg.model.decode_head = {name: value for name, value in head.items() if name != '_delete_'}
     else:
         cfg.model.decode_head.update(head)
+    if 'test_pipeline' in options:
+        cfg.test_dataloader.dataset.pipeline = options['test_pipeline']
     cfg.merge_from_dict({name.replace('__', '.'): value for name, value in options.items()})
     return cfg
 

@@ -37,6 +37,14 @@ def test_classes_of_the_configs_data(files):
     assert loaded.dataset_meta['classes'][-1] == 'key'
 
 
+def test_classes_that_the_config_gives_its_data(files):
+    cfg = config()
+    cfg.test_dataloader.dataset.metainfo = dict(classes=tuple('vwxyz'))
+    cfg.dump(files / 'config.py')
+    loaded = load_model(*_change(files, lambda content: content.pop('meta')))
+    assert loaded.dataset_meta['classes'] == list('vwxyz')
+
+
 def test_classes_that_do_not_fit_are_numbered(files):
     loaded = load_model(*_change(files, lambda content: content['meta']['dataset_meta'].update(classes=('a', 'b'))))
     assert loaded.dataset_meta['classes'][1:3] == ['class 1', 'class 2']
