@@ -120,6 +120,7 @@ def test_exports_with_free_sizes(name):
         torch.testing.assert_close(program.module()(x), block(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', EXPORT_MULTIPLE)
 def test_exports_with_free_multiples(name):
     block, multiple = randomize(BLOCKS[name]()).eval(), EXPORT_MULTIPLE[name]

@@ -50,6 +50,7 @@ def official(tmp_path, golden):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_report(official):
     output = succeeds(tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', cwd=official, COLUMNS='200'))
     assert 'Recognised emanet of XiaLiPKU/EMANet' in output

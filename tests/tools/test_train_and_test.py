@@ -50,6 +50,7 @@ def test_train_evaluate_draw_and_resume(folder):
         (work_dir / 'last_checkpoint').write_text(str(checkpoint))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('arguments', 'expected'), [
     (['configs/emanet.py'], 'there is no config file configs/emanet.py'),
     ([CONFIGS / 'emanet_r101_vok.py'], 'did you mean .*emanet_r101_voc.py'),
