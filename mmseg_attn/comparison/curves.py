@@ -25,7 +25,7 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
         miou.fill_between(steps, low, high, color=style['color'], alpha=0.12, linewidth=0)
         steps, _, mean, _ = band([run.losses for run in of_head])
         loss.plot(steps, mean, linewidth=1, **style)
-    for axes, name in ((miou, 'mIoU on the validation data, %'), (loss, 'training loss')):
+    for axes, name in ((miou, 'mIoU on the validation data, %'), (loss, 'training loss, the sum of all of a head')):
         axes.set(xlabel='iteration', ylabel=name)
         axes.grid(alpha=0.3)
     loss.set_yscale('log')

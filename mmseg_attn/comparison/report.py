@@ -85,6 +85,8 @@ def _differences(findings: Findings, order: list[str]) -> list[Block]:
         f'seed{"s" if counts[0] > 1 else ""} each differ by more than noise when they are more than {threshold:.2f} '
         f"apart ({_pairs(len(beyond), len(scores))}). Tukey's test: if all heads were equally good, the chance to "
         f'tell any two of them apart would be {LEVEL:.0%}.'))
+    if not beyond:
+        return [*blocks, Paragraph('So these trainings do not tell any head from another.')]
     rows = []
     for head in order:
         better = [other for other in order if (head, other) in beyond]

@@ -16,6 +16,8 @@ from mmseg_attn.evaluation.class_iou import PREFIX
 from .recipe import differences
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
+# mmengine writes the config with these over ours.
+ADDED = {'launcher', 'resume', 'work_dir'}
 
 
 class TrainingError(RuntimeError):
@@ -54,7 +56,7 @@ def check_folder(folder: Path, cfg: Config) -> None:
     """
     if not (folder / CONFIG).is_file():
         return
-    found = differences(Config.fromfile(folder / CONFIG).to_dict(), _as_read(cfg))
+    found = [key for key in differences(Config.fromfile(folder / CONFIG).to_dict(), _as_read(cfg)) if key not in ADDED]
     if found:
         raise UserError(f'{folder} holds a training with other settings ({", ".join(found[:5])}): '
                         'choose another --work-dir, or remove the folder')

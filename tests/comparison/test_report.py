@@ -47,6 +47,7 @@ def test_what_cannot_be_said_is_not_said():
     findings = _findings(dict(fcn=[40.0], ccnet=[60.0]))
     assert len(_tables(findings)) == 2
     assert 'the noise is not known' in _text(findings)
+    assert 'do not tell any head from another' in _text(_findings(dict(fcn=[40.0, 50.0], ccnet=[41.0, 52.0])))
     assert 'one head only' in _text(_findings(dict(fcn=[40.0, 50.0])))
 
 

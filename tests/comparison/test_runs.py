@@ -60,6 +60,8 @@ def test_another_config_is_another_training(tmp_path):
     runs.check_folder(tmp_path / 'a', CONFIG)
     _train(tmp_path / 'a')
     runs.check_folder(tmp_path / 'a', CONFIG)
+    Config(dict(CONFIG.to_dict(), launcher='none', resume=True, work_dir='a')).dump(tmp_path / 'a' / 'config.py')
+    runs.check_folder(tmp_path / 'a', CONFIG)
     other = Config(dict(CONFIG.to_dict(), train_cfg=dict(max_iters=5)))
     with pytest.raises(UserError, match=r'other settings \(train_cfg.max_iters\)'):
         runs.check_folder(tmp_path / 'a', other)
