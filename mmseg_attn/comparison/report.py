@@ -85,6 +85,9 @@ def _differences(findings: Findings, order: list[str]) -> list[Block]:
         f'seed{"s" if counts[0] > 1 else ""} each differ by more than noise when they are more than {threshold:.2f} '
         f"apart ({_pairs(len(beyond), len(scores))}). Tukey's test: if all heads were equally good, the chance to "
         f'tell any two of them apart would be {LEVEL:.0%}.'))
+    if len({findings.runs[head][0].iters for head in order}) > 1:
+        blocks.append(Paragraph('The heads were trained for different numbers of iterations, so these are differences '
+                                'between heads with their schedules.'))
     if not beyond:
         return [*blocks, Paragraph('So these trainings do not tell any head from another.')]
     rows = []
@@ -93,11 +96,7 @@ def _differences(findings: Findings, order: list[str]) -> list[Block]:
         worse = [other for other in order if (other, head) in beyond]
         equal = [other for other in order if other != head and other not in better and other not in worse]
         rows.append([head, _names(better), _names(equal), _names(worse)])
-    blocks.append(Table(['head', 'better than', 'cannot be told from', 'worse than'], rows))
-    if len({findings.runs[head][0].iters for head in order}) > 1:
-        blocks.append(Paragraph('The heads were trained for different numbers of iterations, so these are differences '
-                                'between heads with their schedules.'))
-    return blocks
+    return [*blocks, Table(['head', 'better than', 'cannot be told from', 'worse than'], rows)]
 
 
 def _classes(findings: Findings, order: list[str]) -> list[Block]:
