@@ -18,7 +18,7 @@ from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
     require_openmmlab()
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
     from rich.console import Console
 
     from mmseg_attn.data_tools.config_data import SPLITS, ConfigData, open_data
@@ -29,6 +29,7 @@ with readable_errors():
     from mmseg_attn.data_tools.parallel import available_cpus, run_parallel
     from mmseg_attn.data_tools.report import print_data, print_findings, print_histograms
     from mmseg_attn.data_tools.settings_check import check_settings
+    from mmseg_attn.engine.arguments import SettingsAction
     from mmseg_attn.engine.config import check_config, load_config
 
 MOST_FILES = 5
@@ -43,12 +44,9 @@ def parse_args() -> argparse.Namespace:
         '--out-dir', type=Path, metavar='DIR',
         help='where report and pictures go; work_dirs/<config>/check_data by default')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=SettingsAction, default={}, metavar='KEY=VALUE',
         help='override settings of the config, as in train.py')
-    try:
-        return parser.parse_args()
-    except ValueError as error:  # of mmengine's DictAction
-        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
+    return parser.parse_args()
 
 
 class Check:

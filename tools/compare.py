@@ -27,7 +27,7 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 with readable_errors():
     require_openmmlab()
     import torch
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -36,6 +36,7 @@ with readable_errors():
     from mmseg_attn.comparison.costs import ROUNDS, measure_costs
     from mmseg_attn.comparison.document import Picture, to_html, to_markdown
     from mmseg_attn.comparison.recipe import check_equal, prepare
+    from mmseg_attn.engine.arguments import SettingsAction, check_device
     from mmseg_attn.explain import load_model
 
 SUFFIX = '_r18_shapes'
@@ -54,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0], help='one training with each (default: 0)')
     parser.add_argument('--iters', type=int, help="iterations of every training; those of the recipe if not given")
     parser.add_argument('--own-schedules', action='store_true', help='let the configs differ in their schedules')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
                         help='settings of all configs, over those of the recipe')
     parser.add_argument('--samples', type=int, default=4, help='images whose predictions are shown (default: 4)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu',
@@ -62,6 +63,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', type=Path, help='folder of all (default: work_dirs/compare_<data>)')
     args = parser.parse_args()
     check(args)
+    check_device(args.device)
     return args
 
 

@@ -15,7 +15,7 @@ from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
     require_openmmlab()
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from rich.console import Console
     from rich.table import Column, Table
@@ -25,6 +25,7 @@ with readable_errors():
     from mmseg_attn.checkpoints.model import configs_folder, load_model
     from mmseg_attn.checkpoints.options import as_options
     from mmseg_attn.checkpoints.trust import check_types, without_loading
+    from mmseg_attn.engine.arguments import SettingsAction
     from mmseg_attn.engine.config import load_config
     from mmseg_attn.registry import DATASETS
 
@@ -39,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--write-config', type=Path, metavar='FILE', help='write a config under which the result is exact')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+        '--cfg-options', nargs='+', action=SettingsAction, default={}, metavar='KEY=VALUE',
         help='what the weights do not tell of the model, such as model.decode_head.recurrence=3')
     parser.add_argument(
         '--inplace-abn', action=argparse.BooleanOptionalAction,
@@ -47,10 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-pickle', action='store_true',
         help='read files that can only be read by running code they contain: from sources you trust')
-    try:
-        return parser.parse_args()
-    except ValueError as error:  # of mmengine's DictAction
-        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
+    return parser.parse_args()
 
 
 def check_arguments(args: argparse.Namespace) -> None:

@@ -20,11 +20,10 @@ from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
     require_openmmlab()
-    import torch
-    from mmengine.config import DictAction
     from mmseg.models import BaseSegmentor
     from rich.console import Console
 
+    from mmseg_attn.engine.arguments import SettingsAction, check_device
     from mmseg_attn.engine.config import check_config, load_config
     from mmseg_attn.explain import draw_class_maps, draw_figure, grad_cam, load_model, look, write_page
     from mmseg_attn.explain.grad_cam import check_region, require_grad_cam
@@ -64,12 +63,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seconds', type=float, default=10,
                         help='for computing the maps of a page: more seconds, more pixels (default: 10)')
     parser.add_argument('--device', default='cpu', help='cpu by default')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
                         help='override settings of all the configs')
-    try:
-        return parser.parse_args()
-    except ValueError as error:  # of mmengine's DictAction
-        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
+    return parser.parse_args()
 
 
 def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
@@ -101,10 +97,7 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
         require_grad_cam()
     if not args.seconds > 0:
         raise UserError(f'--seconds must be more than 0, got {args.seconds:g}')
-    try:
-        torch.zeros(1, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f'--device {args.device} does not work here: {str(error).splitlines()[0]}') from error
+    check_device(args.device)
     for image in images:
         size = read_picture(image).shape[:2]
         try:

@@ -17,9 +17,9 @@ from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
     require_openmmlab()
-    from mmengine.config import DictAction
     from rich.console import Console
 
+    from mmseg_attn.engine.arguments import SettingsAction
     from mmseg_attn.explain.loading import load_model
     from mmseg_attn.export import FORMATS, Export, export
     from mmseg_attn.export.files import TOLERANCE, require
@@ -42,12 +42,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--fixed-size', action='store_true', help='only for images of this size')
     parser.add_argument('--tolerance', type=float, default=TOLERANCE,
                         help=f'relative error of the logits that the check accepts (default: {TOLERANCE:g})')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
                         help='override settings of the config')
-    try:
-        return parser.parse_args()
-    except ValueError as error:  # of mmengine's DictAction
-        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
+    return parser.parse_args()
 
 
 def check_arguments(args: argparse.Namespace) -> None:

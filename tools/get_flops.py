@@ -17,7 +17,7 @@ from mmseg_attn.environment import require_openmmlab
 with readable_errors():
     require_openmmlab()
     import torch
-    from mmengine.config import Config, DictAction
+    from mmengine.config import Config
     from mmengine.model import revert_sync_batchnorm
     from mmseg.structures import SegDataSample
     from rich.console import Console
@@ -25,6 +25,7 @@ with readable_errors():
     from torch import nn
 
     from mmseg_attn.benchmark.flops import CONVENTION, count_flops
+    from mmseg_attn.engine.arguments import SettingsAction
     from mmseg_attn.engine.config import check_config, load_config
     from mmseg_attn.registry import MODELS
 
@@ -34,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--shape', type=int, nargs='+', default=[2048, 1024], metavar='PIXELS',
                         help='height and width of the image, or the side of a square (default: 2048 1024)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
                         help='override settings of the config')
     args = parser.parse_args()
     if len(args.shape) > 2 or min(args.shape) < 1:

@@ -19,12 +19,11 @@ from mmseg_attn.environment import require_openmmlab
 
 with readable_errors():
     require_openmmlab()
-    import torch
-    from mmengine.config import DictAction
     from mmengine.device import get_device
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from mmseg_attn.engine.arguments import SettingsAction, check_device
     from mmseg_attn.explain import load_model
     from mmseg_attn.inference.drawing import Painter
     from mmseg_attn.inference.files import Job, find_files, plan_jobs
@@ -44,21 +43,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--no-legend', action='store_true', help='leave the names of the classes out of overlays')
     parser.add_argument('--overwrite', action='store_true', help='replace results that exist')
     parser.add_argument('--device', default=get_device(), help='the GPU by default, or the CPU where there is none')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    parser.add_argument('--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
                         help='override settings of the config, as in train.py')
-    try:
-        return parser.parse_args()
-    except ValueError as error:  # of mmengine's DictAction
-        raise UserError(f'--cfg-options takes KEY=VALUE: {error}') from error
+    return parser.parse_args()
 
 
 def check_arguments(args: argparse.Namespace) -> None:
     if not 0 <= args.opacity <= 1:
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity:g}')
-    try:
-        torch.zeros(1, device=args.device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f'--device {args.device} does not work here: {str(error).splitlines()[0]}') from error
+    check_device(args.device)
 
 
 def plan(args: argparse.Namespace, console: Console) -> list[Job]:
