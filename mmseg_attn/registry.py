@@ -16,9 +16,8 @@ from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
 from mmseg.registry import TRANSFORMS as MMSEG_TRANSFORMS  # noqa: E402
 
 MODELS = Registry('model', parent=MMSEG_MODELS, scope='mmseg_attn',
-                  locations=['mmseg_attn.heads', 'mmseg_attn.upsample', 'mmseg_attn.backbones', 'mmseg_attn.losses',
-                            'mmseg_attn.data_preprocessor', 'mmseg_attn.segmentors'])
+                  locations=['mmseg_attn.models'])
 DATASETS = Registry('dataset', parent=MMSEG_DATASETS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 TRANSFORMS = Registry('transform', parent=MMSEG_TRANSFORMS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn', locations=['mmseg_attn.engine.hooks'])
-METRICS = Registry('metric', parent=MMSEG_METRICS, scope='mmseg_attn', locations=['mmseg_attn.evaluation'])
+METRICS = Registry('metric', parent=MMSEG_METRICS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])

@@ -1,4 +1,4 @@
-"""Imports point one way: configs --strings--> heads -> attention -> ops -> torch."""
+"""Imports point one way: a room imports only from the rooms below it."""
 
 import ast
 import subprocess
@@ -9,41 +9,66 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / 'mmseg_attn'
 OPENMMLAB = {'mmcv', 'mmengine', 'mmseg'}
+# From the ground up. A name is a folder or a file of the package; the package itself holds nothing but the version.
+FLOORS = ['ops', 'attention', 'environment', 'registry', 'common', 'models', 'datasets', 'checkpoints', 'engine',
+          'registered', 'explain', 'inference', 'export', 'data_tools', 'benchmark', 'comparison', 'cli', '__main__']
+
+
+def _room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix('.py')
 
 
 def _imports(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, at its top or inside a function."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = '.'.join(('mmseg_attn', *path.relative_to(ROOT).parent.parts)) + '.' if node.level else ''
-            found.add(package + (node.module or ''))
+            parents = ('mmseg_attn', *path.relative_to(ROOT).parent.parts)
+            package = '.'.join(parents[:len(parents) - node.level + 1]) + '.' if node.level else ''
+            module = package + (node.module or '')
+            found |= {f'{module}.{alias.name}' if module == 'mmseg_attn' else module for alias in node.names}
     return found
 
 
 def _files(folder: str) -> list[Path]:
-    return [path for path in sorted((ROOT / folder).glob('*.py')) if path.name != '__init__.py']
+    return [path for path in sorted((ROOT / folder).rglob('*.py'))]
 
 
-@pytest.mark.parametrize('path', _files('ops') + _files('attention'), ids=lambda p: f'{p.parent.name}/{p.name}')
-def test_operations_and_blocks_know_only_torch(path):
-    allowed = {'ops': {'mmseg_attn.ops'}, 'attention': {'mmseg_attn.ops', 'mmseg_attn.attention'}}[path.parent.name]
+ALL = [path for path in sorted(ROOT.rglob('*.py')) if path != ROOT / '__init__.py' and '.mim' not in path.parts]
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_from_rooms_below_it(path):
+    floor = FLOORS.index(_room(path))
     for name in _imports(path):
-        assert name.split('.')[0] not in OPENMMLAB, name
-        if name.startswith('mmseg_attn'):
-            assert '.'.join(name.split('.')[:2]) in allowed, name
+        parts = name.split('.')
+        if parts[0] == 'mmseg_attn' and len(parts) > 1 and parts[1] != '__version__':
+            assert FLOORS.index(parts[1]) <= floor, f'{name} lies above {path.relative_to(ROOT)}'
 
 
-@pytest.mark.parametrize('folder', ['attention', 'heads'])
-def test_siblings_share_only_the_common_file(folder):
-    common = {'attention': 'layers', 'heads': 'base'}[folder]
+@pytest.mark.parametrize('path', _files('ops') + _files('attention'), ids=lambda path: str(path.relative_to(ROOT)))
+def test_operations_and_blocks_know_no_openmmlab(path):
+    assert not {name.split('.')[0] for name in _imports(path)} & OPENMMLAB
+
+
+@pytest.mark.parametrize(('folder', 'common'), [('attention', 'layers'), ('models/heads', 'base')])
+def test_siblings_share_only_the_common_file(folder, common):
+    package = f'mmseg_attn.{folder.replace("/", ".")}'
     for path in _files(folder):
-        siblings = {name for name in _imports(path) if name.startswith(f'mmseg_attn.{folder}.')}
-        assert siblings <= {f'mmseg_attn.{folder}.{common}'}, path.name
+        siblings = {name for name in _imports(path) if name.startswith(f'{package}.')}
+        assert path.name == '__init__.py' or siblings <= {f'{package}.{common}'}, path.name
 
 
 @pytest.mark.parametrize('module', ['mmseg_attn', 'mmseg_attn.ops', 'mmseg_attn.attention'])
 def test_blocks_load_without_openmmlab(module):
     code = f'import sys, {module}; print(sorted({OPENMMLAB!r} & set(sys.modules)))'
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
+
+
+def test_help_loads_nothing_slow():
+    code = ('import sys, mmseg_attn.cli as cli\n'
+            'for name in cli.COMMANDS: __import__(f"mmseg_attn.cli.{name}")\n'
+            'print(sorted({"torch", "numpy", "mmengine", "rich"} & set(sys.modules)))')
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'

@@ -23,8 +23,8 @@ def test_scoped_name_needs_no_import_and_leaves_mmseg_alone():
 print(type(MODELS.build(dict(type='mmseg_attn.EMAHead', **head))).__module__)
 print(type(MODELS.build(dict(type='EMAHead', ema_channels=8, num_bases=4, num_stages=3, **head))).__module__)
 ''')
-    assert result.stdout.split('\n')[-3:-1] == ['mmseg_attn.heads.emanet', 'mmseg.models.decode_heads.ema_head'], (
-        result.stderr)
+    assert result.stdout.split('\n')[-3:-1] == [
+        'mmseg_attn.models.heads.emanet', 'mmseg.models.decode_heads.ema_head'], result.stderr
 
 
 def test_init_model_and_inferencer_after_dump_and_reload(tmp_path):
@@ -41,7 +41,7 @@ inferencer = MMSegInferencer(r'{tmp_path}/dumped.py', classes=list('abcde'), pal
                              device='cpu')
 print(inferencer(image)['predictions'].shape)
 ''')
-    assert 'mmseg_attn.heads.non_local (1, 64, 96)' in result.stdout, result.stderr
+    assert 'mmseg_attn.models.heads.non_local (1, 64, 96)' in result.stdout, result.stderr
     assert '(64, 96)' in result.stdout.split('\n')[-2], result.stderr
 
 

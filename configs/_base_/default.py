@@ -1,8 +1,6 @@
 # What every config shares. Nothing here depends on the model or the data.
 default_scope = 'mmseg'
-custom_imports = dict(
-    imports=['mmseg_attn.heads', 'mmseg_attn.data_preprocessor', 'mmseg_attn.datasets', 'mmseg_attn.engine.hooks'],
-    allow_failed_imports=False)
+custom_imports = dict(imports=['mmseg_attn.registered'], allow_failed_imports=False)
 
 env_cfg = dict(
     cudnn_benchmark=True,

@@ -6,17 +6,12 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmseg_attn.checkpoints.model import configs_folder, load_model
+from mmseg_attn.checkpoints.model import load_model
 from mmseg_attn.registry import MODELS
 
-CONFIG = '_r50_cityscapes'
-LEVELS = ('head', 'block')
+from .settings import CONFIG
+
 FEATURE_STRIDE = 8
-
-
-def methods() -> list[str]:
-    """The stems of all methods: those with a config for Cityscapes."""
-    return sorted(path.stem.removesuffix(CONFIG) for path in configs_folder().glob(f'*{CONFIG}.py'))
 
 
 def head_config(method: str, in_channels: int | None = None, channels: int | None = None) -> dict:

@@ -13,31 +13,14 @@ from .checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double,
 from .flops import count_flops, is_compiled
 from .memory import OUT_OF_MEMORY, is_out_of_memory, peak_memory
 from .peers import DIFFERENCES, build_pair, why_no_peer
-from .step import DTYPES, Step
+from .settings import Settings
+from .step import Step
 from .timing import interleaved_times, quartiles, ratio
 
 OURS, THEIRS = 'mmseg_attn', 'mmseg'
 WRONG = 'wrong result'
 # What an operator, a head or an allocator raises where it cannot do what is asked for.
 CANNOT = (RuntimeError, ValueError, AssertionError, MemoryError)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is measured, and how. Sizes are in pixels of the features, at stride 8."""
-
-    level: str = 'head'
-    sizes: tuple[tuple[int, int], ...] = ((64, 128), (97, 97))
-    modes: tuple[str, ...] = ('forward', 'forward+backward')
-    batch: int = 2
-    device: str = 'cpu'
-    dtype: str = 'float32'
-    runs: int = 20
-    warmup: int = 3
-    against: str | None = None
-    in_channels: int | None = None
-    channels: int | None = None
-    seed: int = 0
 
 
 @dataclass
@@ -153,7 +136,7 @@ class _Contenders:
                 error=self.errors[mode], input_channels=case.channels, **common)
             try:
                 inputs = case.inputs(self.settings.batch, size, self.device)
-                step = Step(case, inputs, mode, DTYPES[self.settings.dtype])
+                step = Step(case, inputs, mode, getattr(torch, self.settings.dtype))
                 for _ in range(self.settings.warmup):
                     step.prepare()
                     step()

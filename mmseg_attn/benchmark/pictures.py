@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmseg_attn.common.files import whole
 
 from .measuring import OURS, Row
 from .report import curves, exponent
@@ -51,10 +52,8 @@ def draw_accuracy(rows: list[Row], accuracies: dict[str, float], path: Path, tit
 
 def _draw(path: Path, figure: Callable[[], Figure]) -> None:
     import matplotlib
-    with matplotlib.rc_context(STYLE):
-        temporary = path.with_name(f'.{path.name}.part')
-        figure().savefig(temporary, dpi=200, format='png')
-        os.replace(temporary, path)
+    with matplotlib.rc_context(STYLE), whole(path) as partial:
+        figure().savefig(partial, dpi=200, format='png')
 
 
 def _cost_figure(rows: list[Row], title: str) -> Figure:

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import os
-import tempfile
 from dataclasses import asdict, fields
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import write_text
 
 from . import flops, memory
 from .measuring import OURS, Row
@@ -37,25 +36,14 @@ SIZES_FOR_A_FIT = 3
 
 def write(folder: Path, meta: dict, rows: list[Row], complete: bool) -> None:
     """Writes ``benchmark.json`` and ``benchmark.csv``, each whole or not at all."""
-    whole = dict(meta, complete=complete, conventions=CONVENTIONS, rows=[asdict(row) for row in rows])
-    _replace(folder / JSON, json.dumps(whole, indent=1) + '\n')
+    content = dict(meta, complete=complete, conventions=CONVENTIONS, rows=[asdict(row) for row in rows])
+    write_text(folder / JSON, json.dumps(content, indent=1) + '\n')
     table = io.StringIO()
     names = [f.name for f in fields(Row) if f.name not in ('times_ms', 'input_channels')]
     writer = csv.DictWriter(table, names, extrasaction='ignore', lineterminator='\n')
     writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
-    _replace(folder / CSV, table.getvalue())
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with open(handle, 'w') as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_text(folder / CSV, table.getvalue())
 
 
 def read(path: Path) -> tuple[dict, list[Row]]:

@@ -5,7 +5,7 @@ import json
 from itertools import groupby
 from pathlib import Path
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 METHOD_NAMES = ('method', 'head')
 ACCURACY = 'mIoU'

@@ -4,9 +4,6 @@ import torch
 
 from .cases import Case
 
-MODES = ('forward', 'forward+backward')
-DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
-
 
 class Step:
     """Runs a case as users do.

@@ -1,6 +1,7 @@
-"""Checkpoints of other code bases, converted into ours."""
+"""Reads checkpoints, loads them into models, and converts those of other code bases."""
 
 from .conversion import Conversion, convert_checkpoint
+from .loading import load_model
 from .reading import Checkpoint, read_checkpoint
 
-__all__ = ['Checkpoint', 'Conversion', 'convert_checkpoint', 'read_checkpoint']
+__all__ = ['Checkpoint', 'Conversion', 'convert_checkpoint', 'load_model', 'read_checkpoint']

@@ -1,14 +1,13 @@
 """Converts a checkpoint of another code base into one of ours, and says under which config it is exact."""
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import mmseg_attn
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole
 
 from .model import check_fit, differences, load_model, read_sizes, set_all
 from .plan import Given, Plan, Source, State
@@ -70,21 +69,13 @@ class Conversion:
 
     def save(self, path: str | Path, dataset_meta: dict | None = None) -> None:
         """Writes ``dict(state_dict=..., meta=...)``, whole or not at all."""
-        path = Path(path)
         meta = dict(source=self.source.names[0], description=self.source.description, method=self.source.method,
                     config=self.config, overrides={k: repr(v) for k, v in self.overrides.items()},
                     mmseg_attn_version=mmseg_attn.__version__)
         if dataset_meta or self.dataset_meta:
             meta['dataset_meta'] = dataset_meta or self.dataset_meta
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-        os.close(handle)
-        try:
-            torch.save(dict(state_dict=self.state_dict, meta=meta), temporary)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with whole(path) as partial:
+            torch.save(dict(state_dict=self.state_dict, meta=meta), partial)
 
 
 def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None = None, source: str | None = None, *,

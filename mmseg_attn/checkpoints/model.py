@@ -2,15 +2,15 @@
 
 import inspect
 from copy import deepcopy
-from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-import mmseg_attn
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.shipped import configs_folder
 
+from .fit import check_weights
 from .plan import State, count
 
 # Blocks of the four stages -> depth of the ResNet, by whether a block has a third convolution.
@@ -21,13 +21,6 @@ INDIFFERENT = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_rati
                'with_cp', 'ignore_index'}
 INDIFFERENT_OF_NORMS = {'requires_grad', 'momentum'}
 PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head', 'test_cfg')
-
-
-def configs_folder() -> Path:
-    """``configs/`` of the working copy, or of the installed package."""
-    package = Path(mmseg_attn.__file__).parent
-    return next(folder for folder in (package.parent / 'configs', package / '.mim' / 'configs')
-                if (folder / '_base_').is_dir())
 
 
 def load_model(config: str) -> dict:
@@ -138,12 +131,4 @@ def check_fit(model: dict, state: State, what: str) -> None:
             expected = MODELS.build(model).state_dict()
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise UserError(f'{what}: the model cannot be built: {error}') from error
-    expected = {k: v for k, v in expected.items() if not k.endswith('num_batches_tracked')}
-    problems = {
-        'missing': sorted(expected.keys() - state.keys()), 'unexpected': sorted(state.keys() - expected.keys()),
-        'of another shape': [f'{k} {tuple(state[k].shape)} instead of {tuple(expected[k].shape)}'
-                             for k in sorted(expected.keys() & state.keys()) if state[k].shape != expected[k].shape]}
-    told = [f'{len(keys)} {kind}: {", ".join(keys[:5])}{" ..." if len(keys) > 5 else ""}'
-            for kind, keys in problems.items() if keys]
-    if told:
-        raise UserError(f'{what}: the weights do not fit the model.\n  ' + '\n  '.join(told))
+    check_weights(state, expected, what)

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mmseg_attn.engine.errors import UserError
-from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
+from mmseg_attn.common.errors import UserError
+
+from .safe_globals import allow_mmengine_checkpoints
 
 # Under which names the trainings of the literature keep the weights, the usual ones first.
 CONTAINERS = ('state_dict', 'model', 'net', 'model_state_dict', 'model_state', 'network', 'weights')

@@ -7,7 +7,7 @@ import mmseg.registry
 from mmengine.registry import Registry, init_default_scope
 
 import mmseg_attn.registry
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 SCOPES = ('', 'mmengine', 'mmcv', 'mmseg', 'mmseg_attn')
 NAMES = ('type', 'constructor', 'runner_type')

@@ -3,6 +3,8 @@
 import statistics
 from pathlib import Path
 
+from mmseg_attn.common.files import whole
+
 from .runs import Run
 
 
@@ -30,7 +32,8 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
         axes.grid(alpha=0.3)
     loss.set_yscale('log')
     figure.legend(loc='outside right center', fontsize=8)
-    figure.savefig(path)
+    with whole(path) as partial:
+        figure.savefig(partial)
 
 
 def band(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float], list[float], list[float]]:

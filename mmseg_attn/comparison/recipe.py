@@ -4,8 +4,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_attn.engine.config import check_config, load_config
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.config import load_config
+from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.common.errors import UserError
 
 COMPARED = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
             'param_scheduler', 'custom_hooks', 'load_from')

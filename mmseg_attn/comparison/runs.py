@@ -1,7 +1,6 @@
 """One training of one head with one seed: done once, resumed where it stopped, and read back."""
 
 import json
-import os
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmseg_attn.engine.errors import UserError
-from mmseg_attn.evaluation.class_iou import PREFIX
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import write_text
+from mmseg_attn.datasets.class_iou import PREFIX
 
 from .recipe import differences
 
@@ -89,7 +89,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
         TrainingError: the process failed; its output is in ``train.log``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / CONFIG, cfg.pretty_text)
+    write_text(folder / CONFIG, cfg.pretty_text)
     arguments = [str(folder / CONFIG), '--work-dir', str(folder), '--resume']
     with open(folder / LOG, 'a') as log:
         process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)
@@ -106,7 +106,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
     if process.returncode:
         raise TrainingError(f'{_last_line(folder / LOG)} (all of its output: {folder / LOG})')
     run = _summary(folder, cfg)
-    _write(folder / RESULT, json.dumps(asdict(run), indent=1))
+    write_text(folder / RESULT, json.dumps(asdict(run), indent=1))
     return run
 
 
@@ -151,9 +151,3 @@ def _last_line(path: Path) -> str:
     lines = [line.strip() for line in path.read_text(errors='replace').splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith('error: ')]
     return (errors or lines or ['it said nothing'])[-1]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f'partial_{path.name}')
-    partial.write_text(text)
-    os.replace(partial, path)

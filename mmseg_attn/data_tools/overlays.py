@@ -1,10 +1,11 @@
 """A sheet of images with their label maps laid over them."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from mmseg_attn.common.files import whole
 
 from .class_map import ClassMap
 from .config_data import ConfigData
@@ -46,10 +47,8 @@ def draw_sheet(samples: list[Sample], path: Path, title: str) -> int:
     patches = [Patch(color=np.divide(colour, 255), label=name) for (_, name), colour in sorted(legend.items())]
     patches.append(Patch(facecolor='white', edgecolor='black', label='ignored: not coloured'))
     figure.legend(handles=patches, loc='outside lower center', ncols=8, fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'partial_{path.name}')
-    figure.savefig(partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        figure.savefig(partial)
     return len(chosen)
 
 

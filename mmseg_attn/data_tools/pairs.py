@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, image_size, read_bytes, reason_of
 
 from .parallel import run_parallel
 
@@ -22,10 +23,6 @@ OTHER_VALUES = 'label map with values that are no classes'
 
 # More colours than any palette has; enough to tell a palette from a photograph.
 MOST_COLOURS = 300
-
-OPENCV_FORMATS = frozenset({'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM'})  # mmseg reads images by it
-SUFFIXES = tuple(spelt for suffix in ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
-                 for spelt in (suffix, suffix.upper()))
 
 
 @dataclass(frozen=True)
@@ -101,50 +98,39 @@ def check_pairs(folder: Path, pairs: list[Pair], values: frozenset[int], nproc: 
 
 def decode_label(pair: Pair) -> np.ndarray:
     """The label map (H, W) of a pair that ``read_pair`` found nothing wrong with, as training sees it, uint8."""
-    return np.array(Image.open(io.BytesIO(_bytes_of(pair.label, pair.backend_args)))).squeeze().astype(np.uint8)
+    return np.array(Image.open(io.BytesIO(bytes_of(pair.label, pair.backend_args)))).squeeze().astype(np.uint8)
 
 
 def decode_image(pair: Pair) -> np.ndarray:
     """The image (H, W, 3), RGB, uint8, of a pair that ``read_pair`` found nothing wrong with."""
     import cv2
-    array = np.frombuffer(_bytes_of(pair.image, pair.backend_args), np.uint8)
+    array = np.frombuffer(bytes_of(pair.image, pair.backend_args), np.uint8)
     return cv2.imdecode(array, cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
 def _read_image(content: PairContent) -> bool:
     """Whether the EXIF orientation exchanges width and height."""
     pair = content.pair
-    data = _load(content, pair.image, MISSING_IMAGE, BROKEN_IMAGE)
-    if data is None:
-        return False
     try:
-        image = _decode(data)
-    except UnidentifiedImageError as error:
-        content.size = _size_by_opencv(data)
-        if content.size is None:
-            content.problems.append(Problem(BROKEN_IMAGE, pair.image, _reason(error)))
+        content.size, turned = image_size(read_bytes(pair.image, pair.backend_args))
+    except ImageFileError as error:
+        kind = MISSING_IMAGE if error.missing else BROKEN_IMAGE
+        content.problems.append(Problem(kind, pair.image, str(error)))
         return False
-    except Exception as error:  # decoders raise whatever they come across
-        content.problems.append(Problem(BROKEN_IMAGE, pair.image, _reason(error)))
-        return False
-    if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
-        content.problems.append(Problem(BROKEN_IMAGE, pair.image, f'is {image.format}, which OpenCV cannot read'))
-        return False
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    content.size = image.size[::-1] if turned else image.size
     return turned
 
 
 def _read_label(content: PairContent) -> tuple[int, int] | None:
     path = content.pair.label
-    data = _load(content, path, MISSING_LABEL, BROKEN_LABEL)
-    if data is None:
-        return None
     try:
-        image = _decode(data)
+        image = decode(read_bytes(path, content.pair.backend_args))
         array = np.array(image)
+    except ImageFileError as error:
+        kind = MISSING_LABEL if error.missing else BROKEN_LABEL
+        content.problems.append(Problem(kind, path, str(error)))
+        return None
     except Exception as error:  # decoders raise whatever they come across
-        content.problems.append(Problem(BROKEN_LABEL, path, _reason(error)))
+        content.problems.append(Problem(BROKEN_LABEL, path, reason_of(error)))
         return None
     content.mode, content.lossy = image.mode, image.format == 'JPEG'
     if array.ndim == 3:
@@ -177,56 +163,5 @@ def _describe_channels(content: PairContent, array: np.ndarray) -> None:
     content.problems.append(Problem(CHANNELS, content.pair.label, detail))
 
 
-def _load(content: PairContent, path: str, missing: str, broken: str) -> bytes | None:
-    try:
-        data = _bytes_of(path, content.pair.backend_args)
-    except FileNotFoundError:
-        content.problems.append(Problem(missing, path, 'does not exist' + _hint(Path(path))))
-    except OSError as error:
-        content.problems.append(Problem(broken, path, _reason(error)))
-    else:
-        if data:
-            return data
-        content.problems.append(Problem(broken, path, 'is empty'))
-    return None
-
-
-def _bytes_of(path: str, backend_args: dict | None) -> bytes:
-    if backend_args or '://' in path:
-        from mmengine import fileio
-        return fileio.get(path, backend_args=backend_args)
-    return Path(path).read_bytes()
-
-
-def _decode(data: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(data))
-    if image.format == 'PNG':
-        image.verify()  # finds what decoding overlooks: a missing end
-        image = Image.open(io.BytesIO(data))
-    image.load()
-    return image
-
-
-def _size_by_opencv(data: bytes) -> tuple[int, int] | None:
-    """For the few formats of images that only OpenCV reads."""
-    import cv2
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if array is None else array.shape[1::-1]
-
-
-def _hint(path: Path) -> str:
-    """What is there instead of a missing file: another suffix, or not even the folder."""
-    if not path.parent.is_dir():
-        return f': there is no folder {path.parent}'
-    near = [path.stem + suffix for suffix in SUFFIXES if (path.parent / (path.stem + suffix)).is_file()]
-    return f'; there is {", ".join(near)}' if near else ''
-
-
 def _by(size: tuple[int, int]) -> str:
     return f'{size[0]} x {size[1]}'
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return 'is no image that Pillow can read'
-    return str(error) or type(error).__name__

@@ -1,7 +1,6 @@
 """PASCAL VOC 2012 with the annotations of SBD, in the layout that mmseg and its configs expect."""
 
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +10,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole_folder, write_text
 
-from .archives import below, locked, read_archive, unpack, written_whole
+from .archives import below, locked, read_archive, unpack
 from .counts import is_there, require_counts
 from .download import RemoteFile, fetch
 from .pairs import Pair, check_pairs
@@ -80,7 +80,7 @@ def _unpack_voc(root: Path, archives: Path, mirror: str | None, layout: VocLayou
     if is_there(root, whole):
         return
     archive = fetch(layout.voc, archives, mirror)
-    with written_whole(root) as folder:
+    with whole_folder(root) as folder:
         unpack(archive, folder, below('VOCdevkit/VOC2012'))
         require_counts(folder, whole, what=str(archive), advice='It is not the archive of VOC2012')
 
@@ -91,7 +91,7 @@ def _convert_sbd(root: Path, archives: Path, mirror: str | None, nproc: int, lay
         return
     _require_scipy()
     archive = fetch(layout.sbd, archives, mirror)
-    with written_whole(root / AUG_LABELS) as folder, open(archive, 'rb') as file:
+    with whole_folder(root / AUG_LABELS) as folder, open(archive, 'rb') as file:
         labels = _labels_of_sbd(archive, file)
         for _ in run_parallel(partial(convert_label, folder), labels, nproc, 'Converting SBD', layout.sbd_labels):
             pass
@@ -144,9 +144,7 @@ def _read_list(path: Path) -> set[str]:
 def _write_list(path: Path, lines: list[str]) -> None:
     if path.exists() and _read_list(path) != set(lines):
         raise UserError(f'{path} is there and names other images: move it away')
-    partial_path = path.with_name(path.name + '.partial')
-    partial_path.write_text('\n'.join(lines) + '\n')
-    os.replace(partial_path, path)
+    write_text(path, '\n'.join(lines) + '\n')
 
 
 def _check(root: Path, nproc: int) -> None:

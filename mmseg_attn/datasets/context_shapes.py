@@ -1,7 +1,6 @@
 """ContextShapes: a data set that measures whether a head carries context over a distance."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,14 @@ from mmseg.datasets import BaseSegDataset
 from PIL import Image
 from rich.progress import track
 
+from mmseg_attn.common.files import whole_folder
 from mmseg_attn.registry import DATASETS
 
 from .shapes_drawing import draw_image
 
 # Written last into a whole data set. A change of what is drawn must change the version.
 MARKER = 'context_shapes.json'
+DATA_ROOT = 'data/context_shapes'
 CONTENT = dict(version=1, train=800, val=100)
 
 
@@ -38,7 +39,13 @@ class ContextShapesDataset(BaseSegDataset):
         classes=('background', 'red shape', 'green shape', 'blue shape', 'key'),
         palette=[[0, 0, 0], [220, 60, 60], [60, 180, 60], [70, 90, 230], [240, 220, 80]])
 
-    def __init__(self, data_root: str = 'data/context_shapes', ann_file: str = 'ImageSets/Segmentation/train.txt',
+    @classmethod
+    def config_problem(cls, settings: dict) -> str | None:
+        """See :func:`mmseg_attn.common.config.check_dataset`."""
+        root = Path(settings.get('data_root', DATA_ROOT))
+        return f'{root} exists and is not a ContextShapes data set' if is_foreign(root) else None
+
+    def __init__(self, data_root: str = DATA_ROOT, ann_file: str = 'ImageSets/Segmentation/train.txt',
                  data_prefix: dict | None = None, **kwargs):
         generate_if_needed(Path(data_root))
         data_prefix = data_prefix or dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
@@ -60,16 +67,8 @@ def generate_if_needed(root: Path) -> None:
         if is_foreign(root):
             raise ValueError(f'{root} exists and is not a ContextShapes data set: remove it, or choose another '
                              'data_root for the data set')
-        partial = root.with_name(root.name + '.partial')
-        shutil.rmtree(partial, ignore_errors=True)
-        _generate(partial)
-        if root.exists():
-            # Moved out of the way first: half removed, it could no longer be told from a foreign folder.
-            old = root.with_name(root.name + '.old')
-            shutil.rmtree(old, ignore_errors=True)
-            root.rename(old)
-            shutil.rmtree(old, ignore_errors=True)
-        partial.rename(root)
+        with whole_folder(root) as partial:
+            _generate(partial, root)
 
 
 def is_foreign(root: Path) -> bool:
@@ -89,12 +88,12 @@ def _is_whole(root: Path) -> bool:
                     for folder in ('JPEGImages', 'SegmentationClass')))
 
 
-def _generate(root: Path) -> None:
+def _generate(root: Path, final: Path) -> None:
     for folder in ('JPEGImages', 'SegmentationClass', 'ImageSets/Segmentation'):
         (root / folder).mkdir(parents=True)
     palette = np.array(ContextShapesDataset.METAINFO['palette'], np.uint8).flatten().tolist()
     names = [f'{split}_{i:04d}' for split in ('train', 'val') for i in range(CONTENT[split])]
-    for seed, name in enumerate(track(names, f'Drawing ContextShapes into {root.with_suffix("")}')):
+    for seed, name in enumerate(track(names, f'Drawing ContextShapes into {final}')):
         image, label = draw_image(np.random.RandomState(seed))
         Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.png')
         label_image = Image.fromarray(label, mode='P')

@@ -10,9 +10,8 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from torch.utils.data import get_worker_info
 
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import HOOKS
-
-from .errors import UserError
 
 
 @HOOKS.register_module()

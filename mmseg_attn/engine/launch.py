@@ -9,8 +9,12 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 
-def prepare_launch(cfg: Config, launcher: str) -> None:
-    """Readies ``cfg`` for a launcher ('none', 'pytorch', 'slurm' or 'mpi'); on the CPU starts the process group."""
+def prepare_launch(cfg: Config, launcher: str, local_rank: int = 0) -> None:
+    """Readies ``cfg`` for a launcher ('none', 'pytorch', 'slurm' or 'mpi'); on the CPU starts the process group.
+
+    ``local_rank`` is what older launchers pass as an argument; torchrun sets the environment variable.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(local_rank))
     cfg.launcher = launcher
     if launcher == 'none' or torch.cuda.is_available():
         return

@@ -9,9 +9,10 @@
 docs/seeing_attention.md tells what the maps mean.
 """
 
+from mmseg_attn.checkpoints.loading import load_model
+
 from .figure import draw_class_maps, draw_figure
 from .grad_cam import ClassMap, grad_cam
-from .loading import load_model
 from .maps import PointMaps, attention_maps, explain, influence_maps
 from .page import write_page
 from .view import View, look

@@ -1,6 +1,5 @@
 """Figures for papers: rows are points, columns are models."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from mmseg_attn.common.files import whole
 
 from .grad_cam import ClassMap
 from .maps import explain
@@ -104,6 +105,5 @@ def _draw_map(panel: Axes, view: View, values: Tensor, place: Place, colours: st
 
 
 def _save(figure: Figure, path: Path) -> None:
-    unfinished = path.with_name(f'{path.name}.unfinished')
-    figure.savefig(unfinished, format='png', bbox_inches='tight', pad_inches=0.05)
-    os.replace(unfinished, path)
+    with whole(path) as partial:
+        figure.savefig(partial, format='png', bbox_inches='tight', pad_inches=0.05)

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from html import escape
@@ -18,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_attn import __version__
+from mmseg_attn.common.files import write_text
 
 from .grad_cam import ClassMap
 from .maps import source_of
@@ -72,7 +72,7 @@ def write_page(path: str | Path, views: Sequence[View], *, title: str = 'a pictu
     data = dict(width=width, height=height, heads=[_head_data(*part) for part in parts],
                 colours={name: _colours(name) for name in COLOURS} | {'diverging': _colours(DIVERGING)})
     heads = ''.join(_head(i, view, found, cam, influence) for i, (view, found, _, cam) in enumerate(parts))
-    _write(Path(path), _fill(
+    write_text(path, _fill(
         'page.html', name=title, width=width, height=height, last_x=width - 1, last_y=height - 1, picture=image,
         single='single' if len(views) == 1 else 'several', rows=4 if class_maps else 3, version=__version__,
         raw=dict(heads=heads, style=_text('page.css'), script=_text('page.js'), blobs='\n'.join(blobs),
@@ -146,9 +146,3 @@ def _labels(labels: Tensor) -> np.ndarray:
     rows, columns = (((torch.arange(few) + 0.5) * size / few).long()
                      for few, size in zip(shown, labels.shape, strict=True))
     return labels[rows[:, None], columns].numpy().astype('<u2')
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(f'{path.name}.unfinished')
-    unfinished.write_text(text, encoding='utf-8')
-    os.replace(unfinished, path)

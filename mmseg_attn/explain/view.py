@@ -8,12 +8,13 @@ from pathlib import Path
 import mmcv
 import numpy as np
 import torch
-from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
 from mmseg.models import BaseSegmentor
 from torch import Tensor, nn
 
-from .loading import head_of
+from mmseg_attn.checkpoints.loading import head_of
+from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.common.windows import windows
+
 from .place import Place, Span
 
 
@@ -79,23 +80,6 @@ def _pixel(position: float, size: int) -> int:
     return min(max(int(position + 0.5), 0), size - 1)
 
 
-def read_picture(path: str | Path) -> np.ndarray:
-    """An image file -> (H, W, 3) BGR, uint8, as mmcv gives it to networks.
-
-    Raises:
-        ValueError: there is no such file, or it is no image.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f'there is no image {path}')
-    try:
-        picture = mmcv.imread(str(path))
-    except (OSError, ValueError):
-        picture = None
-    if picture is None:
-        raise ValueError(f'{path} is not an image that OpenCV can read, or is damaged')
-    return picture
-
-
 @torch.no_grad()
 def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None = None) -> View:
     """Runs a model on a picture, through the test pipeline of its config.
@@ -111,28 +95,26 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
     """
     if model.training:
         raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
-    picture = image if isinstance(image, np.ndarray) else read_picture(image)
+    reader = PictureReader(model.cfg)
+    picture = image if isinstance(image, np.ndarray) else reader.load(image)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
         raise ValueError(f'a picture is an array of uint8 of shape (H, W, 3), BGR; got {picture.dtype} of shape '
                          f'{picture.shape}')
-    init_default_scope(model.cfg.get('default_scope', 'mmseg'))
-    loaded = _pipeline(model)(dict(img=picture))
+    loaded = reader.prepare(picture)
     data = model.data_preprocessor(dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
     inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
     if meta.get('flip'):
         raise ValueError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
     with _recorded_features(model) as recorded:
         prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
-    windows = []
-    for (y, x), features in zip(_corners(inputs, model), recorded, strict=True):
-        crop = inputs[:, :, y:, x:]
-        if _slides(model):
-            height, width = model.test_cfg['crop_size']
-            crop = crop[:, :, :height, :width]
+    found = []
+    for (rows, columns), features in zip(_windows(inputs, model), recorded, strict=True):
+        crop = inputs[:, :, rows, columns]
         size = dict(img_shape=crop.shape[2:], pad_shape=crop.shape[2:])
-        windows.append(Window(crop, features, meta | size, *_spans(crop, x, y, inputs, meta, model.align_corners)))
+        spans = _spans(crop, columns.start, rows.start, inputs, meta, model.align_corners)
+        found.append(Window(crop, features, meta | size, *spans))
     name = name or type(head_of(model)).__name__
-    return View(model, name, mmcv.bgr2rgb(picture), prediction.long().cpu(), windows)
+    return View(model, name, mmcv.bgr2rgb(picture), prediction.long().cpu(), found)
 
 
 def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:
@@ -189,29 +171,16 @@ def _given_features(model: BaseSegmentor, features: list[Tensor]) -> Iterator[No
         del model.extract_feat
 
 
-def _pipeline(model: BaseSegmentor) -> Compose:
-    cfg = model.cfg
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    steps = [dict(step) for step in dataset.get('pipeline') or cfg.test_pipeline]
-    steps = [step for step in steps if step['type'] == 'LoadImageFromFile' or not step['type'].startswith('Load')]
-    # The picture has been read already, and the page shows the very one.
-    steps[0] = dict(type='LoadImageFromNDArray', to_float32=steps[0].get('to_float32', False))
-    return Compose(steps)
-
-
 def _slides(model: BaseSegmentor) -> bool:
     return model.test_cfg.get('mode') == 'slide'
 
 
-def _corners(inputs: Tensor, model: BaseSegmentor) -> list[tuple[int, int]]:
-    """Upper left corners of what goes through the network at once, as mmseg's sliding inference has them."""
+def _windows(inputs: Tensor, model: BaseSegmentor) -> list[tuple[slice, slice]]:
+    """Rows and columns of what goes through the network at once."""
+    size = tuple(inputs.shape[2:])
     if not _slides(model):
-        return [(0, 0)]
-    starts = []
-    for size, crop, stride in zip(inputs.shape[2:], model.test_cfg['crop_size'], model.test_cfg['stride'], strict=True):
-        last = max(size - crop, 0)
-        starts.append([*range(0, last, stride), last])
-    return [(y, x) for y in starts[0] for x in starts[1]]
+        return [(slice(0, size[0]), slice(0, size[1]))]
+    return windows(size, model.test_cfg['crop_size'], model.test_cfg['stride'])
 
 
 def _spans(crop: Tensor, x: int, y: int, inputs: Tensor, meta: dict, align_corners: bool) -> tuple[Span, Span]:

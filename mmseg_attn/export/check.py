@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 from .network import labels_of
 

@@ -1,7 +1,5 @@
 """From a model to a file that is known to compute the same."""
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,7 +8,8 @@ from pathlib import Path
 import torch
 from mmseg.models import BaseSegmentor
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole
 
 from . import onnx_file, pt2_file
 from .check import EQUAL_LABELS, Agreement, check_sizes, compare
@@ -88,16 +87,15 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
         free = free_axes(program)
         _check_free(free, free_size)
         metadata = metadata_of(model, name, preparation, normalize, argmax, free, size)
-        with _Unchecked(path) as unchecked:
+        with whole(path) as unchecked:
             stage(f'writing for images {what}')
-            FORMATS[file_format].write(program, unchecked.path, metadata['output'], metadata)
-            run = FORMATS[file_format].load(unchecked.path)
+            FORMATS[file_format].write(program, unchecked, metadata['output'], metadata)
+            run = FORMATS[file_format].load(unchecked)
             agreements = []
             for batch_size in check_sizes(size, free):
                 stage('checking {} images of {} x {}'.format(*batch_size))
                 agreements.append(compare(run, model, batch_size, not normalize, argmax))
                 _check_agreement(agreements[-1], tolerance)
-            unchecked.accept()
         return Export(path, metadata, free, why_fixed, agreements)
 
     why_fixed = None
@@ -111,25 +109,6 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
     except Exception as error:
         raise UserError(f'{name or type(model).__name__} cannot be exported for images of {size[0]} x {size[1]}: '
                         f'{_first_line(error)}') from error
-
-
-class _Unchecked:
-    """A file in a folder beside ``path`` that takes its place when it is accepted, and is removed otherwise."""
-
-    def __init__(self, path: Path):
-        self.final = path
-
-    def __enter__(self) -> '_Unchecked':
-        self.folder = tempfile.TemporaryDirectory(dir=self.final.parent, prefix='.unchecked-')
-        # Of the same name, which PyTorch writes into the file.
-        self.path = Path(self.folder.name, self.final.name)
-        return self
-
-    def accept(self) -> None:
-        os.replace(self.path, self.final)
-
-    def __exit__(self, *_) -> None:
-        self.folder.cleanup()
 
 
 def _check_free(free: list[str], free_size: bool) -> None:

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 from .tracing import foreign_operators
 

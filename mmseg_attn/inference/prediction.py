@@ -1,17 +1,14 @@
 """A picture through a model: its label map, and the probabilities of its classes where they are wanted."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmseg.models import BaseSegmentor
 from mmseg.structures import SegDataSample
 
-from mmseg_attn.data_tools.pairs import Pair, read_pair
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.pictures import PictureReader
 
 MOST_CLASSES = 256  # that a PNG has room for
 
@@ -37,6 +34,7 @@ class Predictor:
         probabilities: whether predictions have them. They cost memory: two more maps for each class.
 
     Attributes:
+        reader: reads pictures as the config does.
         channels: the names of the classes that have a probability: all, or the second of the two that a model with one
             output channel tells apart.
 
@@ -52,30 +50,12 @@ class Predictor:
         self.model = model
         self.probabilities = probabilities
         self.channels = classes if model.out_channels > 1 else classes[1:]
-        first, *steps = _pipeline(model.cfg)
-        self.load = Compose([first])
-        self.prepare = Compose([dict(first, type='LoadImageFromNDArray'), *steps])
+        self.reader = PictureReader(model.cfg)
         # The EncoderDecoder of this package needs less memory without logits; mmseg's keeps them in any case.
         model.test_cfg['keep_logits'] = probabilities
 
-    def read(self, path: Path) -> np.ndarray:
-        """An image file -> what the config's test pipeline loads: (H, W, 3) BGR, uint8, unless it says otherwise.
-
-        mmseg reads with OpenCV: turned as the EXIF orientation says, without transparency, in 8 bits.
-
-        Raises:
-            UserError: the file is no image, or is damaged. (OpenCV alone would fill what is missing with grey.)
-        """
-        problems = read_pair(Pair(str(path), None)).problems
-        if problems:
-            raise UserError(f'{path}: {problems[0].kind}: {problems[0].detail}')
-        try:
-            return self.load(dict(img_path=str(path)))['img']
-        except Exception as error:  # decoders raise whatever they come across
-            raise UserError(f'{path}: the test pipeline cannot load it: {error}') from error
-
     def __call__(self, picture: np.ndarray) -> Prediction:
-        """A picture as :meth:`read` gives it -> its prediction.
+        """A picture as ``reader.load`` gives it -> its prediction.
 
         Raises:
             UserError: the network cannot take it: its size, its channels, the memory.
@@ -91,7 +71,7 @@ class Predictor:
 
     @torch.no_grad()
     def _sample(self, picture: np.ndarray) -> SegDataSample:
-        prepared = self.prepare(dict(img=picture))
+        prepared = self.reader.prepare(picture)
         return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
 
     def _probabilities_of(self, sample: SegDataSample) -> np.ndarray:
@@ -99,14 +79,3 @@ class Predictor:
         # mmseg has already applied the sigmoid where there is one channel.
         values = values.softmax(dim=0) if len(values) > 1 else values
         return values.half().cpu().numpy()
-
-
-def _pipeline(cfg: Config) -> list[dict]:
-    """The steps of testing, as MMSegInferencer takes them."""
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    steps = [step for step in dataset.get('pipeline') or cfg.get('test_pipeline') or []
-             if 'Annotation' not in str(step['type'])]
-    if not steps or 'LoadImageFromFile' not in str(steps[0]['type']):
-        raise UserError('the pipeline of test_dataloader.dataset must begin with LoadImageFromFile, and begins with '
-                        f'{steps[0]["type"] if steps else "nothing"}')
-    return steps

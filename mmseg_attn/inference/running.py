@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import whole
 
 from .drawing import Painter
 from .files import Job
 from .prediction import Prediction, Predictor
-from .writing import save_mask, save_picture, save_probabilities, whole
+from .results import save_mask, save_picture, save_probabilities
 
 Progress = Callable[[int, int | None], None]
 
@@ -24,7 +25,7 @@ def run_image(job: Job, predictor: Predictor, painter: Painter) -> None:
         UserError: the image cannot be read, or the network cannot take it.
         OSError: a result cannot be written.
     """
-    picture = predictor.read(job.source)
+    picture = predictor.reader.load(job.source)
     prediction = _predict(predictor, picture, job.source)
     save_mask(job.mask, prediction.labels, painter.palette.tolist())
     save_picture(job.overlay, painter(picture, prediction.labels))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, methods, randomize
+from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, randomize
+from mmseg_attn.benchmark.settings import methods
 
 SMALL = dict(in_channels=64, channels=16)
 BLOCKS = dict(apcnet=4, danet=2)

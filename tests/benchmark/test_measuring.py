@@ -3,7 +3,8 @@
 import pytest
 
 from mmseg_attn.benchmark import measuring
-from mmseg_attn.benchmark.measuring import OURS, THEIRS, Settings, measure
+from mmseg_attn.benchmark.measuring import OURS, THEIRS, measure
+from mmseg_attn.benchmark.settings import Settings
 from mmseg_attn.benchmark.step import Step
 
 SMALL = dict(in_channels=32, channels=8, sizes=((4, 6),), runs=3, warmup=1)

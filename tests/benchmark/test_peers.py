@@ -8,11 +8,12 @@ import torch
 from mmseg.models.decode_heads import cc_head, psa_head
 from torch import nn
 
-from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, methods, randomize
+from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, randomize
 from mmseg_attn.benchmark.checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
 from mmseg_attn.benchmark.peers import DIFFERENCES, build_pair, why_no_peer
-from tests.heads.test_ccnet import CrissCrossEquation
-from tests.heads.test_psanet import PSAMask
+from mmseg_attn.benchmark.settings import methods
+from tests.models.heads.test_ccnet import CrissCrossEquation
+from tests.models.heads.test_psanet import PSAMask
 
 SMALL = dict(in_channels=64, channels=16)
 CPU = torch.device('cpu')
@@ -43,7 +44,7 @@ def test_pairs(method, level):
     assert type(ours) is type(theirs) is Case
     modules = [type(case.head or case.blocks[0]).__module__ for case in (ours, theirs)]
     assert modules[0].startswith('mmseg_attn.')
-    assert not modules[1].startswith('mmseg_attn.heads')
+    assert not modules[1].startswith('mmseg_attn.models.heads')
     for training in (False, True):
         assert 0 <= check_against_peer(ours, theirs, CPU, training, difference(method)) < 1e-4
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from mmseg_attn.benchmark import report
 from mmseg_attn.benchmark.measuring import Row
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 META = dict(hardware=dict(cpu='a', device='cpu'), settings=dict(level='head'), torch_settings=dict(threads=1),
             versions=dict(torch='2'))

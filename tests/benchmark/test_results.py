@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mmseg_attn.benchmark.results import read_accuracies
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 TABLE = '''# Heads
 

@@ -9,9 +9,9 @@ from mmengine.config import Config
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.checkpoints.config_text import literals_of
-from mmseg_attn.checkpoints.model import configs_folder
-from mmseg_attn.engine.errors import UserError
-from mmseg_attn.upsample import CARAFE
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.shipped import configs_folder
+from mmseg_attn.models.upsample import CARAFE
 from tests.checkpoints.test_official import build
 from tests.checkpoints.weights import small_weights
 

@@ -9,11 +9,11 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import nn
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from tests.checkpoints.test_official import build
-from tests.heads.test_ccnet import CrissCrossEquation
-from tests.heads.test_psanet import PSAMask
 from tests.helpers import randomize
+from tests.models.heads.test_ccnet import CrissCrossEquation
+from tests.models.heads.test_psanet import PSAMask
 
 NORM = dict(type='BN', requires_grad=True)
 

@@ -5,8 +5,9 @@ import shlex
 
 from mmengine.config import Config, DictAction
 
-from mmseg_attn.checkpoints.model import configs_folder, differences, load_model
+from mmseg_attn.checkpoints.model import differences, load_model
 from mmseg_attn.checkpoints.options import as_options
+from mmseg_attn.common.shipped import configs_folder
 
 
 def test_options_from_the_shell_make_the_model():

@@ -11,7 +11,7 @@ from mmengine.logging import HistoryBuffer
 from torch import nn
 
 from mmseg_attn.checkpoints import read_checkpoint
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 WEIGHTS = {
     'conv.weight': torch.randn(3, 2, 1, 1), 'conv.bias': torch.randn(3), 'bn.num_batches_tracked': torch.tensor(7)}

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.comparison.recipe import check_equal, differences, prepare, set_iterations
-from mmseg_attn.engine.errors import UserError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CAMVID = CONFIGS / 'recipes' / 'camvid_small.py'

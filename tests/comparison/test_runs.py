@@ -6,8 +6,8 @@ import sys
 import pytest
 from mmengine.config import Config
 
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.comparison import runs
-from mmseg_attn.engine.errors import UserError
 
 CONFIG = Config(dict(train_cfg=dict(max_iters=4), randomness=dict(seed=3), size=(4, 4)))
 # Stands for train.py: takes the same arguments, writes what mmengine writes.

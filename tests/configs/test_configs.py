@@ -13,8 +13,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmseg_attn.engine.config import check_config
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine.launch import _replace_sync_bn
 from mmseg_attn.registry import MODELS
 

@@ -10,16 +10,16 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.attention import AdaptiveContext
+from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.common.errors import _message
 from mmseg_attn.data_tools.class_map import ClassMap
 from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
 from mmseg_attn.engine.batch_size import describe_batch_size
-from mmseg_attn.engine.config import check_config
-from mmseg_attn.engine.errors import _message
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
 from mmseg_attn.environment import _explain
-from mmseg_attn.segmentors.encoder_decoder import _check
+from mmseg_attn.models.encoder_decoder import _check
 from tests.tools.command import CONFIGS
 
 from .pages import pages

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmseg_attn.engine.config import check_config
+from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.registry import MODELS
 from tests.tools.command import ROOT
 

@@ -6,9 +6,9 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine.hooks import CheckLabelsHook
-from mmseg_attn.engine.safe_globals import allow_mmengine_checkpoints
 
 
 def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:

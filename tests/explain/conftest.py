@@ -1,7 +1,7 @@
 import pytest
 
 from mmseg_attn.attention.danet import ChannelAttention
-from mmseg_attn.heads.base import AttentionHead
+from mmseg_attn.models.heads.base import AttentionHead
 from mmseg_attn.registry import MODELS
 
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmseg.apis import init_model
 
-from mmseg_attn.engine.config import check_config
+from mmseg_attn.common.config_checks import check_config
 from tests.helpers import randomize
 from tests.tools.command import CONFIGS
 

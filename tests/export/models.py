@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmseg.apis import init_model
 from torch import nn
 
-from mmseg_attn.engine.config import check_config
+from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.export.check import pictures
 from mmseg_attn.export.preparation import preparation_of
 from tests.helpers import randomize

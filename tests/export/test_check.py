@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.export.check import check_sizes, compare, pictures
 from mmseg_attn.export.network import Network, labels_of
 from tests.export.models import model

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.export import FORMATS, export
 from mmseg_attn.export import files as files_module
 from tests.export.models import FIXED, HEADS, SIZE, model

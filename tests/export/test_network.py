@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.export.network import Network
 from mmseg_attn.export.preparation import preparation_of
 from tests.export.models import model

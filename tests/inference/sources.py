@@ -6,7 +6,7 @@ import torch
 from mmseg.apis import init_model
 from torch import nn
 
-from mmseg_attn.engine.config import check_config
+from mmseg_attn.common.config_checks import check_config
 from tests.explain.models import config, picture
 
 FPS = 12.5

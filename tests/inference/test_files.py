@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.inference.files import Job, find_files, plan_jobs
 
 

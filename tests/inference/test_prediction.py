@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmseg.apis import inference_model
 from PIL import Image
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.explain import load_model
 from mmseg_attn.inference.prediction import Predictor
 from tests.explain.models import picture

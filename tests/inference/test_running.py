@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from mmseg_attn.inference import running
 from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.files import plan_jobs

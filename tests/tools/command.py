@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+
+from mmseg_attn.cli import parser_of
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -36,3 +39,9 @@ def fails(result: subprocess.CompletedProcess) -> str:
     message = result.stderr.split('\nerror: ')[-1]
     assert len(message.splitlines()) <= 5
     return message
+
+
+def run_here(name: str, *arguments: object) -> int | None:
+    """A command within this process, where it raises its errors: a start of it takes seconds."""
+    args = parser_of(name).parse_args(list(map(str, arguments)))
+    return import_module(f'mmseg_attn.cli.{name}').main(args)

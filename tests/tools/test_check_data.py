@@ -1,18 +1,17 @@
 """tools/check_data.py, on a small CamVid and on damaged copies of it."""
 
-import importlib.util
 import os
 import shutil
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.data_tools import check as data_check
 from mmseg_attn.data_tools.cityscapes import prepare_cityscapes
 from mmseg_attn.data_tools.voc import prepare_voc
-from mmseg_attn.engine.errors import UserError
-from tests.tools.command import CONFIGS, ROOT, fails, tool
+from tests.tools.command import CONFIGS, fails, run_here, tool
 from tests.tools.small_archives import make_cityscapes, make_voc
 
 HEIGHT, WIDTH = 24, 36
@@ -44,17 +43,12 @@ def data(tmp_path, monkeypatch):
 @pytest.fixture
 def check(monkeypatch, capsys):
     """Runs the tool in this process, unless asked without the pictures, which take most of the time."""
-    spec = importlib.util.spec_from_file_location('check_data', ROOT / 'tools' / 'check_data.py')
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-
-    draw_sheet = program.draw_sheet
+    draw_sheet = data_check.draw_sheet
 
     def run(*arguments, config=CONFIGS / 'emanet_r18_camvid.py', sheets: bool = False) -> tuple[int, str]:
         """Exit code and output."""
-        program.draw_sheet = draw_sheet if sheets else lambda *arguments: False
-        monkeypatch.setattr(sys, 'argv', ['check_data.py', *map(str, [config, '--nproc', 1, *arguments])])
-        code = program.main()
+        monkeypatch.setattr(data_check, 'draw_sheet', draw_sheet if sheets else lambda *arguments: False)
+        code = run_here('check_data', config, '--nproc', 1, *arguments)
         return code, capsys.readouterr().out
     return run
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from tests.tools.command import CONFIGS, ROOT, environment, succeeds
 
 OPTIONS = ['--cfg-options', 'train_dataloader.batch_size=1', 'val_dataloader.dataset.indices=2',

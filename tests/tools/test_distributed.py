@@ -14,8 +14,7 @@ from tests.tools.command import CONFIGS, ROOT, environment, fails, succeeds, too
 # then two processes compute what one computes with both images.
 CONFIG = f'''
 _base_ = r'{CONFIGS}/emanet_r18_shapes.py'
-custom_imports = dict(imports=['mmseg_attn.heads', 'mmseg_attn.datasets', 'mmseg_attn.engine.hooks',
-                               'tests.tools.rank_dump'], allow_failed_imports=False)
+custom_imports = dict(imports=['mmseg_attn.registered', 'tests.tools.rank_dump'], allow_failed_imports=False)
 custom_hooks = [dict(type='RankDumpHook')]
 norm_cfg = dict(type='{{norm}}', {{arguments}})
 model = dict(backbone=dict(norm_cfg=dict(_delete_=True, **norm_cfg)),

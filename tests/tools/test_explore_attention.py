@@ -1,7 +1,7 @@
 """tools/explore_attention.py, from files to pages and figures."""
 
-import importlib.util
 import re
+from functools import partial
 
 import mmcv
 import numpy as np
@@ -9,12 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from mmseg_attn.cli.explore_attention import names_of
 from mmseg_attn.explain import attention_maps, load_model, look
 from mmseg_attn.explain.grad_cam import require_grad_cam
 from tests.explain.models import config, model, picture
 from tests.explain.test_influence import FCN
 from tests.explain.unpacking import read_page
-from tests.tools.command import ROOT, fails, succeeds, tool
+from tests.tools.command import fails, run_here, succeeds, tool
 
 HEADS = ['nl.py', 'nl.pth', 'fcn.py', 'fcn.pth']
 
@@ -69,24 +70,11 @@ def test_grad_cam_or_how_to_get_it(files, tmp_path):
     assert '--cam elephant is no class of nl, which has background' in message
 
 
-@pytest.fixture(scope='module')
-def module():
-    """The tool within this process: a start of it takes seconds."""
-    spec = importlib.util.spec_from_file_location('explore_attention', ROOT / 'tools' / 'explore_attention.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def main(module, files, monkeypatch):
-    """The tool in the folder of the files."""
+def main(files, monkeypatch):
+    """The tool within this process, in the folder of the files."""
     monkeypatch.chdir(files)
-
-    def run(*arguments):
-        monkeypatch.setattr('sys.argv', ['explore_attention.py', *map(str, arguments)])
-        module.main()
-    return run
+    return partial(run_here, 'explore_attention')
 
 
 @pytest.mark.parametrize(('pairs', 'names'), [
@@ -96,8 +84,8 @@ def main(module, files, monkeypatch):
     ([('nl.py', 'nl/a/1.pth'), ('nl.py', 'nl/b/1.pth'), ('nl.py', 'fcn/a/1.pth')], ['nl/a', 'nl/b', 'fcn/a']),
     ([('config.py', 'nl/1.pth'), ('config.py', 'nl/new/1.pth')], ['1', 'new']),
     ([('nl.py', '1.pth'), ('nl.py', '1.pth')], ['nl 1', 'nl 2'])])
-def test_names_tell_the_pairs_apart(module, pairs, names):
-    assert module.names_of(pairs) == names
+def test_names_tell_the_pairs_apart(pairs, names):
+    assert names_of(pairs) == names
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

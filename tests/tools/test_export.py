@@ -1,27 +1,21 @@
 """tools/export.py writes files of models."""
 
-import importlib.util
-import sys
 
 import pytest
 import torch
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 from tests.export.models import save
-from tests.tools.command import ROOT, fails, succeeds, tool
+from tests.tools.command import fails, run_here, succeeds, tool
 
 
 @pytest.fixture
 def export(monkeypatch, capsys, tmp_path):
     """The tool in this process, in a folder with a config and a checkpoint: arguments -> output."""
-    spec = importlib.util.spec_from_file_location('export_tool', ROOT / 'tools' / 'export.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['export.py', *map(str, arguments)])
-        module.main()
+        run_here('export', *arguments)
         return capsys.readouterr().out
 
     return run

@@ -1,28 +1,21 @@
 """tools/get_flops.py counts the model of a config."""
 
-import importlib.util
-import sys
 
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.engine.errors import UserError
-from tests.tools.command import CONFIGS, ROOT, fails, succeeds, tool
+from mmseg_attn.common.errors import UserError
+from tests.tools.command import CONFIGS, fails, run_here, succeeds, tool
 
 SHAPES = CONFIGS / 'glore_r18_shapes.py'
 CLASSES, CHANNELS = 5, 64
 
 
 @pytest.fixture
-def get_flops(monkeypatch, capsys):
+def get_flops(capsys):
     """The tool in this process: arguments -> output."""
-    spec = importlib.util.spec_from_file_location('get_flops_tool', ROOT / 'tools' / 'get_flops.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['get_flops.py', *map(str, arguments)])
-        module.main()
+        run_here('get_flops', *arguments)
         return capsys.readouterr().out
 
     return run

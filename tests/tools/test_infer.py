@@ -1,6 +1,5 @@
 """tools/infer.py, from files to masks, overlays and probabilities."""
 
-import importlib.util
 import re
 import shlex
 
@@ -9,12 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_attn.cli import parser_of
 from mmseg_attn.explain import load_model
+from mmseg_attn.inference import batch
 from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
 from tests.explain.models import picture
 from tests.inference.sources import save_model, write_video
-from tests.tools.command import ROOT, fails, tool
+from tests.tools.command import ROOT, fails, run_here, tool
 
 MODEL = ['config.py', 'weights.pth']
 
@@ -37,22 +38,13 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope='module')
-def program():
-    spec = importlib.util.spec_from_file_location('infer', ROOT / 'tools' / 'infer.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def infer(files, program, monkeypatch, capsys):
+def infer(files, monkeypatch, capsys):
     """The tool within this process, in the folder of the files: a start of it takes seconds."""
     monkeypatch.chdir(files)
 
     def run(*arguments):
-        monkeypatch.setattr('sys.argv', ['infer.py', *map(str, arguments)])
-        code = program.main()
+        code = run_here('infer', *arguments)
         return code, capsys.readouterr().out
     return run
 
@@ -116,23 +108,23 @@ def test_overwriting_and_options(infer, tmp_path):
     assert not np.array_equal(np.array(Image.open(tmp_path / 'masks' / 'a.png')), before)
 
 
-def test_an_interrupted_run_says_what_is_done(infer, program, monkeypatch, tmp_path):
+def test_an_interrupted_run_says_what_is_done(infer, monkeypatch, tmp_path):
     def interrupted(job, *rest):
         if job.source.name == 'b.png':
             raise KeyboardInterrupt
-    monkeypatch.setattr(program, 'run_image', interrupted)
+    monkeypatch.setattr(batch, 'run_image', interrupted)
     code, output = infer(*MODEL, 'photos', '--out', tmp_path, '--device', 'cpu')
     assert code == 130
     assert '1 of 2 files are done' in output
 
 
-def test_a_full_disk_stops_the_run(infer, program, monkeypatch, tmp_path):
+def test_a_full_disk_stops_the_run(infer, monkeypatch, tmp_path):
     calls = []
 
     def full(*arguments):
         calls.append(arguments)
         raise OSError(28, 'No space left on device')
-    monkeypatch.setattr(program, 'run_image', full)
+    monkeypatch.setattr(batch, 'run_image', full)
     with pytest.raises(ValueError, match=re.escape(f'cannot write into {tmp_path}: No space left on device')):
         infer(*MODEL, 'photos', '--out', tmp_path, '--device', 'cpu')
     assert len(calls) == 1
@@ -169,11 +161,10 @@ def test_as_a_user_calls_it(files, tmp_path):
 PAGE = (ROOT / 'docs' / 'inference.md').read_text()
 
 
-def test_options_of_the_page_exist(program, monkeypatch):
+def test_options_of_the_page_exist():
     named = set(re.findall(r'(--[a-z][a-z-]+)', PAGE))
-    source = (ROOT / 'tools' / 'infer.py').read_text()
+    known = parser_of('infer').format_help()
     assert len(named) >= 8
-    assert all(f"'{option}'" in source for option in named)
+    assert all(option in known for option in named)
     command, = re.findall(r'python tools/infer.py (configs/.*)', PAGE)
-    monkeypatch.setattr('sys.argv', ['infer.py', *shlex.split(command)])
-    assert str(program.parse_args().source) == 'street.png'
+    assert str(parser_of('infer').parse_args(shlex.split(command)).source) == 'street.png'

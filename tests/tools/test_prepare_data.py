@@ -1,7 +1,6 @@
 """tools/prepare_data.py, on small archives in the layouts of the real ones."""
 
 import dataclasses
-import importlib.util
 import json
 import os
 import shutil
@@ -15,12 +14,13 @@ from mmengine.config import Config
 from mmseg.datasets import CityscapesDataset
 from PIL import Image
 
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.data_tools import voc as data_tools_voc
 from mmseg_attn.data_tools.camvid import CamVidLayout, prepare_camvid
 from mmseg_attn.data_tools.cityscapes import CITYSCAPES, prepare_cityscapes, to_train_ids
 from mmseg_attn.data_tools.voc import VOC2012, VocLayout, prepare_voc
-from mmseg_attn.engine.errors import UserError
 from tests.tools import small_archives
-from tests.tools.command import CONFIGS, ROOT, environment, fails, succeeds, tool
+from tests.tools.command import CONFIGS, environment, fails, run_here, succeeds, tool
 from tests.tools.small_archives import (
     AUG,
     SBD_TGZ,
@@ -433,29 +433,19 @@ def test_the_real_camvid(tmp_path, camvid):
     log = succeeds(tool('prepare_data.py', 'camvid', camvid, cwd=tmp_path))
     assert 'data/camvid is whole: every image and label map could be read' in log
     assert tree(tmp_path / 'data' / 'camvid') == tree(camvid)
-    next_command = next(line for line in log.splitlines() if 'check_data.py' in line).split()
-    assert os.path.samefile(next_command[2], CONFIGS / 'emanet_r18_camvid.py')
+    assert 'mmseg-attn check_data emanet_r18_camvid\n' in log
 
 
 
-@pytest.fixture
-def program():
-    spec = importlib.util.spec_from_file_location('prepare_data', ROOT / 'tools' / 'prepare_data.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_command_says_what_to_do_next(tmp_path, voc, program, monkeypatch, capsys):
+def test_the_command_says_what_to_do_next(tmp_path, voc, monkeypatch, capsys):
     pytest.importorskip('scipy')
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(program, 'prepare_voc', partial(prepare_voc, layout=voc))
-    monkeypatch.setattr(sys, 'argv', ['prepare_data.py', 'voc', '--archives', 'archives', '--nproc', '1'])
-    program.main()
+    monkeypatch.setattr(data_tools_voc, 'prepare_voc', partial(prepare_voc, layout=voc))
+    arguments = ['voc', '--archives', 'archives', '--nproc', '1']
+    run_here('prepare_data', *arguments)
     log = capsys.readouterr().out
-    assert f'check_data.py {CONFIGS / "emanet_r101_voc.py"}\n' in log
-    monkeypatch.setattr(sys, 'argv', [*sys.argv, '--data-root', 'elsewhere'])
-    program.main()
+    assert 'mmseg-attn check_data emanet_r101_voc\n' in log
+    run_here('prepare_data', *arguments, '--data-root', 'elsewhere')
     options = capsys.readouterr().out.splitlines()[-1].split(' --cfg-options ')[1].split()
     cfg = Config.fromfile(CONFIGS / 'emanet_r101_voc.py')
     cfg.merge_from_dict(dict(option.split('=') for option in options))
@@ -464,13 +454,12 @@ def test_the_command_says_what_to_do_next(tmp_path, voc, program, monkeypatch, c
     assert roots == ['elsewhere'] * 4
 
 
-def test_an_interruption_is_no_error(tmp_path, program, monkeypatch, capsys):
+def test_an_interruption_is_no_error(monkeypatch, capsys):
     def interrupted(*args):
         raise KeyboardInterrupt
-    monkeypatch.setattr(program, 'prepare_voc', interrupted)
-    monkeypatch.setattr(sys, 'argv', ['prepare_data.py', 'voc'])
+    monkeypatch.setattr(data_tools_voc, 'prepare_voc', interrupted)
     with pytest.raises(SystemExit) as exit_:
-        program.main()
+        run_here('prepare_data', 'voc')
     assert exit_.value.code == 130
     assert 'goes on where it stopped' in capsys.readouterr().err
 

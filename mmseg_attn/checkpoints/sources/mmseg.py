@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 from ..config_text import literals_of
 from ..model import load_model

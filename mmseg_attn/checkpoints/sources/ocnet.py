@@ -1,6 +1,6 @@
 """openseg-group/OCNet.pytorch: Base-OC, Pyramid-OC and ASP-OC with one projection for queries and keys."""
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 from ..plan import Given, Plan, Source, count
 from .backbone import AUXILIARY_BIAS, auxiliary, deep_resnet

@@ -1,6 +1,6 @@
 """openseg-group/openseg.pytorch: ISANet, and Base-OC and ASP-OC with projections of their own for queries and keys."""
 
-from mmseg_attn.engine.errors import UserError
+from mmseg_attn.common.errors import UserError
 
 from ..plan import Given, Plan, Source, State, count
 from . import ocnet

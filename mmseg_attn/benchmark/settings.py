@@ -1,0 +1,33 @@
+"""What a benchmark measures, and how. Imports nothing that is slow, so that help is fast."""
+
+from dataclasses import dataclass
+
+from mmseg_attn.common.shipped import configs_folder
+
+CONFIG = '_r50_cityscapes'
+LEVELS = 'head', 'block'
+MODES = 'forward', 'forward+backward'
+DTYPES = 'float32', 'bfloat16', 'float16'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and how. Sizes are in pixels of the features, at stride 8."""
+
+    level: str = 'head'
+    sizes: tuple[tuple[int, int], ...] = ((64, 128), (97, 97))
+    modes: tuple[str, ...] = MODES
+    batch: int = 2
+    device: str = 'cpu'
+    dtype: str = 'float32'
+    runs: int = 20
+    warmup: int = 3
+    against: str | None = None
+    in_channels: int | None = None
+    channels: int | None = None
+    seed: int = 0
+
+
+def methods() -> list[str]:
+    """The stems of all methods: those with a config for Cityscapes."""
+    return sorted(path.stem.removesuffix(CONFIG) for path in configs_folder().glob(f'*{CONFIG}.py'))

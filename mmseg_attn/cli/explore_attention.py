@@ -1,0 +1,171 @@
+"""Writes a page for each image, on which pointing at a pixel shows where its output looks.
+
+    mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE ... --out pages
+    mmseg-attn explore_attention CONFIG CHECKPOINT CONFIG CHECKPOINT IMAGE ... --out pages    heads side by side
+    mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE --out pages --points 120,80 300,200  a figure as well
+    mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE --out pages --cam Car --region 100,50,200,150
+
+The pages open from disk in any browser. docs/seeing_attention.md tells what the maps mean.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import takewhile
+from pathlib import Path
+
+from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
+from mmseg_attn.common.errors import UserError
+
+Pair = tuple[str, str]
+ORDER = 'first come pairs of CONFIG.py and CHECKPOINT, then the images'
+
+
+def numbers(count: int, form: str) -> Callable[[str], tuple[int, ...]]:
+    def parse(text: str) -> tuple[int, ...]:
+        try:
+            values = tuple(int(part) for part in text.split(','))
+        except ValueError:
+            values = ()
+        if len(values) != count:
+            raise argparse.ArgumentTypeError(f'{text!r} is not {form}, in pixels of the image')
+        return values
+    return parse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('files', nargs='+', metavar='FILE',
+                        help='one or more pairs of a config (.py) and its checkpoint, then one or more images')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for what is written')
+    parser.add_argument('--names', nargs='+', metavar='NAME',
+                        help="of the pairs, for titles; by default the configs', or those of their folders")
+    parser.add_argument('--points', nargs='+', type=numbers(2, 'x,y'), metavar='x,y',
+                        help='also write a PNG figure: a row for each of these pixels, a column for each pair')
+    parser.add_argument('--influence', action='store_true',
+                        help='show the exact influence for all heads, not only for those without an attention map')
+    parser.add_argument('--cam', metavar='CLASS', help='also show Grad-CAM of this class, by name or number')
+    parser.add_argument('--region', type=numbers(4, 'left,top,right,bottom'), metavar='x0,y0,x1,y1',
+                        help='where --cam looks at the class; everywhere it is predicted, if not given')
+    parser.add_argument('--seconds', type=float, default=10,
+                        help='for computing the maps of a page: more seconds, more pixels (default: 10)')
+    add_device(parser)
+    add_cfg_options(parser, 'all the configs')
+
+
+def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
+    """Pairs of a config and its checkpoint, and the images after them."""
+    pairs = []
+    while files and files[0].endswith('.py'):
+        if len(files) == 1:
+            raise UserError(f'{files[0]} has no checkpoint after it: {ORDER}')
+        pairs.append(tuple(files[:2]))
+        files = files[2:]
+    if not pairs:
+        raise UserError(f'{files[0]} is not a config: {ORDER}')
+    if not files:
+        raise UserError(f'there is no image after {" ".join(pairs[-1])}: {ORDER}')
+    return pairs, files
+
+
+def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[str]) -> None:
+    """Finds what is wrong before anything is computed."""
+    from mmseg_attn.common.config import load_config
+    from mmseg_attn.common.config_checks import check_config
+    from mmseg_attn.common.files import require_writable
+    from mmseg_attn.common.pictures import picture_size
+    from mmseg_attn.explain.grad_cam import check_region, require_grad_cam
+    from mmseg_attn.explain.maps import check_points
+    for config, checkpoint in pairs:
+        check_config(load_config(config, args.cfg_options))
+        if not Path(checkpoint).is_file():
+            raise UserError(f'there is no checkpoint {checkpoint}')
+    if args.names and len(args.names) != len(pairs):
+        raise UserError(f'--names has {len(args.names)} names for {len(pairs)} pairs of config and checkpoint')
+    if args.region and args.cam is None:
+        raise UserError('--region says where --cam CLASS looks; give --cam as well')
+    if args.cam is not None:
+        require_grad_cam()
+    if not args.seconds > 0:
+        raise UserError(f'--seconds must be more than 0, got {args.seconds:g}')
+    args.device = check_device(args.device)
+    for image in images:
+        size = picture_size(image)
+        try:
+            check_points(args.points or [(0, 0)], size)
+            check_region(args.region, size)
+        except ValueError as error:
+            raise UserError(f'{image}: {error}') from error
+    require_writable(args.out)
+
+
+def names_of(pairs: list[Pair]) -> list[str]:
+    """What tells the pairs apart: the configs' names; or these and the checkpoints'; or the folders of these."""
+    configs = [Path(config).stem for config, _ in pairs]
+    checkpoints = [Path(checkpoint).absolute().with_suffix('') for _, checkpoint in pairs]
+    for names in (configs, [f'{config} {path.name}' for config, path in zip(configs, checkpoints, strict=True)],
+                  differing_folders(checkpoints)):
+        if len(set(names)) == len(names):
+            return names
+    return [f'{config} {i}' for i, config in enumerate(configs, start=1)]
+
+
+def differing_folders(paths: list[Path]) -> list[str]:
+    """Paths without the folders with which all begin, and without the names with which all end."""
+    def shared(parts: list[tuple[str, ...]]) -> int:
+        return len(list(takewhile(lambda names: len(set(names)) == 1, zip(*parts, strict=False))))
+    first = shared([path.parts for path in paths])
+    last = shared([path.parts[:first - 1:-1] for path in paths])
+    return ['/'.join(path.parts[first:len(path.parts) - last] or path.parts[-1:]) for path in paths]
+
+
+def class_of(name: str, classes: list[str], model_name: str) -> int:
+    """The number of a class given by name or number."""
+    names = [known.lower() for known in classes]
+    if name.lower() in names:
+        return names.index(name.lower())
+    if name.isdecimal() and int(name) < len(names):
+        return int(name)
+    raise UserError(f'--cam {name} is no class of {model_name}, which has {", ".join(classes)}')
+
+
+def stems_of(images: list[str]) -> list[str]:
+    """A name for each image, with a number where two are called the same."""
+    stems = [Path(image).stem for image in images]
+    return [stem if stems.count(stem) == 1 else f'{stem}-{stems[:i + 1].count(stem)}' for i, stem in enumerate(stems)]
+
+
+def main(args: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from mmseg_attn.explain import draw_class_maps, draw_figure, grad_cam, load_model, look, write_page
+    pairs, images = split_files(args.files)
+    check_arguments(args, pairs, images)
+    console = Console(highlight=False, soft_wrap=True)
+    with console.status('loading'):
+        models = [load_model(*pair, args.device, args.cfg_options) for pair in pairs]
+    names = args.names or names_of(pairs)
+    labels = [] if args.cam is None else [
+        class_of(args.cam, model.dataset_meta['classes'], name) for model, name in zip(models, names, strict=True)]
+    for image, stem in zip(images, stems_of(images), strict=True):
+        began = time.perf_counter()
+        with console.status(f'{image}: prediction'):
+            views = [look(model, image, name) for model, name in zip(models, names, strict=True)]
+        class_maps = None
+        if labels:
+            with console.status(f'{image}: Grad-CAM'):
+                class_maps = [grad_cam(view, label, args.region) for view, label in zip(views, labels, strict=True)]
+                path = args.out / f'{stem}.cam.png'
+                draw_class_maps(path, views, class_maps)
+            console.print(f'{path}: Grad-CAM of {args.cam}')
+        if args.points:
+            with console.status(f'{image}: figure'):
+                path = args.out / f'{stem}.png'
+                draw_figure(path, views, args.points, influence=args.influence)
+            console.print(f'{path}: figure of {len(args.points)} points')
+        with console.status(f'{image}: maps'):
+            path = args.out / f'{stem}.html'
+            found = write_page(path, views, title=Path(image).name, influence=args.influence, seconds=args.seconds,
+                               class_maps=class_maps)
+        kinds = ', '.join(f'{view.name}: {samples.kind} of {samples.num_points} pixels'
+                          for view, samples in zip(views, found, strict=True))
+        console.print(f'{path}: {kinds}; {path.stat().st_size / 1e6:.1f} MB, {time.perf_counter() - began:.0f} s')

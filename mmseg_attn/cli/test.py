@@ -1,0 +1,75 @@
+"""Evaluates a segmentor.
+
+    mmseg-attn test configs/emanet_r101_voc.py work_dirs/emanet_r101_voc/best.pth [--tta] [--show-dir pictures]
+    bash tools/dist_test.sh configs/emanet_r101_voc.py CHECKPOINT 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+from typing import TYPE_CHECKING
+
+from mmseg_attn.common.arguments import add_cfg_options, add_launcher
+from mmseg_attn.common.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file, or the name of a shipped config')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--work-dir', help='where the log goes; ./work_dirs/<config> by default')
+    parser.add_argument('--out', metavar='DIR', help='save the predicted label maps there, as PNG')
+    parser.add_argument('--show', action='store_true', help='show each prediction in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='save pictures of ground truth and prediction there')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
+    add_cfg_options(parser)
+    add_launcher(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
+    from mmseg_attn.common.classes import add_palettes
+    from mmseg_attn.common.config import load_config
+    from mmseg_attn.common.config_checks import check_config
+    from mmseg_attn.engine.launch import end_launch, prepare_launch
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    check_config(cfg, 'test_dataloader')
+    add_palettes(cfg)
+    _apply(cfg, args)
+    allow_mmengine_checkpoints()
+    prepare_launch(cfg, args.launcher, args.local_rank)
+    metrics = Runner.from_cfg(cfg).test()
+    if is_main_process():
+        print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
+        if args.show_dir:
+            print(f'Pictures (ground truth left, prediction right): {osp.join(args.show_dir, "vis_data", "vis_image")}')
+        if args.out:
+            print(f'Label maps: {args.out}')
+    end_launch()
+
+
+def _apply(cfg: Config, args: argparse.Namespace) -> None:
+    if '://' not in args.checkpoint and not osp.isfile(args.checkpoint):
+        raise UserError(f'there is no checkpoint {args.checkpoint}')
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        if 'visualization' not in cfg.get('default_hooks', {}):
+            raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook')")
+        # The interval matters to the original mmsegmentation, which would draw every 50th image only.
+        cfg.default_hooks.visualization.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
+        if args.show_dir:
+            cfg.visualizer.save_dir = args.show_dir
+    if args.tta:
+        if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
+            raise UserError(f'--tta needs tta_pipeline and tta_model in {args.config}')
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    if args.out:
+        cfg.test_evaluator.update(output_dir=args.out, keep_results=True)

@@ -1,0 +1,85 @@
+"""Trains a segmentor.
+
+    mmseg-attn train configs/non_local_r18_shapes.py                       one GPU, or the CPU
+    mmseg-attn train non_local_r18_shapes                                  the same, from any folder
+    bash tools/dist_train.sh configs/emanet_r101_voc.py 4                  4 GPUs, or 4 CPU processes
+    bash tools/slurm_train.sh PARTITION JOB configs/emanet_r101_voc.py     a Slurm cluster
+"""
+
+from __future__ import annotations
+
+import argparse
+import os.path as osp
+from typing import TYPE_CHECKING
+
+from mmseg_attn.common.arguments import add_cfg_options, add_launcher
+from mmseg_attn.common.errors import UserError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('config', help='config file, or the name of a shipped config')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go; ./work_dirs/<config> by default')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='continue from the given checkpoint, or from the latest one in the work dir')
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision; needs a GPU')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true',
+        help="scale the learning rate with the batch size, from the config's auto_scale_lr.base_batch_size")
+    add_cfg_options(parser)
+    add_launcher(parser)
+
+
+def main(args: argparse.Namespace) -> None:
+    from mmengine.dist import get_world_size, is_main_process
+    from mmengine.runner import Runner
+    from mmseg.registry import RUNNERS
+
+    from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
+    from mmseg_attn.common.classes import add_palettes
+    from mmseg_attn.common.config import load_config
+    from mmseg_attn.common.config_checks import check_config, check_pretrained
+    from mmseg_attn.engine.batch_size import describe_batch_size
+    from mmseg_attn.engine.launch import end_launch, prepare_launch
+    cfg = load_config(args.config, args.cfg_options, args.work_dir)
+    check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
+    _apply(cfg, args)
+    check_pretrained(cfg)
+    add_palettes(cfg)
+    allow_mmengine_checkpoints()
+    prepare_launch(cfg, args.launcher, args.local_rank)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.logger.info(describe_batch_size(cfg, get_world_size()))
+    runner.train()
+    if is_main_process():
+        print(f'\nTrained: logs and checkpoints are in {cfg.work_dir}')
+    end_launch()
+
+
+def _apply(cfg: Config, args: argparse.Namespace) -> None:
+    from mmseg_attn.engine.batch_size import count_accumulation
+    if args.amp:
+        _enable_amp(cfg)
+    if args.auto_scale_lr:
+        if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
+            raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
+        cfg.auto_scale_lr.enable = True
+    count_accumulation(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if cfg.get('load_from') and '://' not in cfg.load_from and not osp.isfile(cfg.load_from):
+        raise UserError(f'there is no checkpoint {cfg.load_from}')
+
+
+def _enable_amp(cfg: Config) -> None:
+    import torch
+    if not torch.cuda.is_available():
+        raise UserError('--amp needs a GPU, and PyTorch sees none')
+    if cfg.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise UserError(f'--amp replaces an OptimWrapper; optim_wrapper.type is {cfg.optim_wrapper.type!r}')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

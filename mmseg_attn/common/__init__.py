@@ -1,0 +1,1 @@
+"""What all commands share: errors, arguments, configs, reading pictures, writing files."""

@@ -1,0 +1,66 @@
+"""Arguments that commands share. Imports nothing that is slow, so that ``--help`` is fast."""
+
+import argparse
+
+from .errors import UserError
+
+
+class SettingsAction(argparse.Action):
+    """Reads ``--cfg-options`` as mmengine's DictAction does, with an error that says what is wrong."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[str],
+                 option_string: str | None = None) -> None:
+        from mmengine.config import DictAction
+        for value in values:
+            key, equals, _ = value.partition('=')
+            if not equals or not key:
+                raise UserError(f'{option_string} takes KEY=VALUE, got {value!r}')
+        try:
+            DictAction(self.option_strings, self.dest, nargs='+')(parser, namespace, values, option_string)
+        except (ValueError, AssertionError, SyntaxError, IndexError) as error:
+            raise UserError(f'{option_string} {" ".join(values)}: the value cannot be read: {error}') from error
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=SettingsAction, metavar='KEY=VALUE',
+        help=f'override settings of {of}: key.sub_key=value; lists as key="[a,b]" or key=a,b, nested lists and tuples '
+        'as key="[(a,b),(c,d)]", quoted and without blanks')
+
+
+def add_launcher(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the commands that run in several processes."""
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
+    # torchrun sets the environment variable, older launchers pass the argument.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_device(parser: argparse.ArgumentParser, help: str = 'where the model runs') -> None:
+    parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the GPU if there is one')
+
+
+def check_device(name: str | None) -> str:
+    """The device of ``--device``, or of this machine if none is given.
+
+    Raises:
+        UserError: PyTorch cannot compute on it.
+    """
+    import torch
+    if name is None:
+        from mmengine.device import get_device
+        return get_device()
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f'--device {name} does not work here: {str(error).splitlines()[0]}') from error
+    return name
+
+
+def check_at_least(minimum: int, **values: int | None) -> None:
+    """
+    Raises:
+        UserError: the value of an option is smaller. None is an option that is not given.
+    """
+    for name, value in values.items():
+        if value is not None and value < minimum:
+            raise UserError(f'--{name.replace("_", "-")} must be at least {minimum}, got {value}')

@@ -1,0 +1,53 @@
+"""From the command line to a config. ``config_checks`` says whether it can be run."""
+
+import os.path as osp
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .errors import UserError
+from .shipped import find_config
+
+LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
+
+
+def load_config(path: str | Path, options: dict | None = None, work_dir: str | None = None) -> Config:
+    """Reads a config and merges the options of the command line into it.
+
+    ``work_dir`` is, in this order: the argument, the config's, ``./work_dirs/<name of the file>``.
+
+    Args:
+        path: a file, or the name of a shipped config; see :func:`.shipped.find_config`.
+        options: 'key.sub_key' -> value.
+        work_dir: where logs and checkpoints go.
+
+    Raises:
+        UserError: there is no such file, it is no config, or an option does not fit it.
+    """
+    path = find_config(path)
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is code, which raises anything
+        raise UserError(f'{path} cannot be read as a config: {_first_lines(error)}') from error
+    try:
+        cfg.merge_from_dict(options or {})
+    except (KeyError, TypeError, AssertionError, IndexError) as error:
+        raise UserError(f'--cfg-options does not fit {path}: {error}') from error
+    _fit_workers(cfg)
+    cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', path.stem)
+    return cfg
+
+
+def _first_lines(error: Exception) -> str:
+    text = '\n  '.join(line for line in str(error).splitlines()[:4] if line.strip())
+    return text if isinstance(error, (OSError, SyntaxError, ValueError)) and text else f'{type(error).__name__}: {text}'
+
+
+def _fit_workers(cfg: Config) -> None:
+    """``num_workers=0``, as typed for debugging, leaves no workers that could persist or fetch ahead."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if isinstance(loader, dict) and loader.get('num_workers') == 0:
+            if loader.get('persistent_workers'):
+                loader.persistent_workers = False
+            loader.pop('prefetch_factor', None)

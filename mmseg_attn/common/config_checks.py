@@ -1,0 +1,150 @@
+"""What can be known of a config before any work: types, folders, files and numbers that do not fit."""
+
+import difflib
+import os.path as osp
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.registry import Registry, init_default_scope
+
+from .errors import UserError
+
+PARTS = ('', 'data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
+HOW_TO_GET = {
+    'PascalVOCDataset': 'mmseg-attn prepare_data voc prepares it (docs/data_preparation.md)',
+    'CityscapesDataset': 'mmseg-attn prepare_data cityscapes prepares it (docs/data_preparation.md)',
+    'mmseg_attn.CamVidDataset': 'mmseg-attn prepare_data camvid prepares it (docs/data_preparation.md)',
+}
+
+
+def check_config(cfg: Config, *loaders: str) -> None:
+    """Checks the types and numbers of the model, and the folders of the data.
+
+    Args:
+        cfg: the config.
+        loaders: the data loaders that will be used, such as 'train_dataloader'.
+
+    Raises:
+        UserError: an unknown type, a missing file or folder, or a setting that does not fit.
+    """
+    scope = cfg.get('default_scope', 'mmseg')
+    if not isinstance(scope, str):
+        raise UserError(f"default_scope={scope!r}: the types of mmseg are found with default_scope='mmseg'")
+    init_default_scope(scope)
+    if not isinstance(cfg.get('model'), dict):
+        raise UserError(f'{cfg.filename or "the config"} has no model')
+    _check_types(cfg.model)
+    _check_class_weights(cfg.model)
+    for name in loaders:
+        if not isinstance(cfg.get(name), dict):
+            raise UserError(f'{cfg.filename or "the config"} has no {name}')
+        check_dataset(cfg[name].dataset, where=f'{name}.dataset')
+
+
+def check_pretrained(cfg: Config) -> None:
+    """Checks that the weights are there that a training starts from.
+
+    Raises:
+        UserError: a file of ``model.pretrained`` or of an ``init_cfg`` is missing.
+    """
+    for where, path in _pretrained_files(cfg.model, 'model'):
+        if '://' not in path and not osp.isfile(path):
+            raise UserError(f'there is no checkpoint {path} (from {where}).\n'
+                            f'  Training from random weights: --cfg-options {where.removesuffix(".checkpoint")}=None')
+
+
+def _pretrained_files(node: object, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, (list, tuple)):
+        for i, inner in enumerate(node):
+            yield from _pretrained_files(inner, f'{where}.{i}')
+    if not isinstance(node, dict):
+        return
+    if where.endswith('init_cfg') and isinstance(node.get('checkpoint'), str):
+        yield f'{where}.checkpoint', node['checkpoint']
+    if isinstance(node.get('pretrained'), str):
+        yield f'{where}.pretrained', node['pretrained']
+    for key, inner in node.items():
+        yield from _pretrained_files(inner, f'{where}.{key}')
+
+
+def heads_of(model: dict) -> list[tuple[str, dict]]:
+    """The decode and auxiliary heads of a model's config, with their places in it."""
+    found = []
+    for part in 'decode_head', 'auxiliary_head':
+        heads = model.get(part) or []
+        if isinstance(heads, (list, tuple)):
+            found += [(f'model.{part}.{i}', head) for i, head in enumerate(heads)]
+        else:
+            found.append((f'model.{part}', heads))
+    return found
+
+
+def _check_types(model: dict) -> None:
+    from mmseg_attn.registry import MODELS
+    for part in PARTS:
+        parts = model if not part else model.get(part) or []
+        for config in parts if isinstance(parts, (list, tuple)) else [parts]:
+            where = f'model.{part}'.rstrip('.')
+            if not isinstance(config, dict):
+                raise UserError(f'{where} must be dict(type=..., ...), got {config!r}')
+            _resolve(MODELS, config.get('type'), where)
+
+
+def _resolve(registry: Registry, name: object, where: str) -> type | None:
+    if name is None:
+        raise UserError(f'{where} has no type')
+    cls = registry.get(name) if isinstance(name, str) else name
+    if cls is None:
+        known = [f'mmseg_attn.{n}' for n in registry.module_dict] + list(registry.parent.module_dict)
+        close = difflib.get_close_matches(name, known, n=2)
+        hint = f'did you mean {" or ".join(close)}?' if close else 'it is in neither mmseg nor mmseg_attn'
+        raise UserError(f'{where}.type={name!r} is unknown: {hint}')
+    return cls
+
+
+def _check_class_weights(model: dict) -> None:
+    for where, head in heads_of(model):
+        losses = head.get('loss_decode') or []
+        for loss in losses if isinstance(losses, (list, tuple)) else [losses]:
+            weight = loss.get('class_weight') if isinstance(loss, dict) else None
+            if isinstance(weight, str) and not osp.isfile(weight):
+                raise UserError(f'there is no file {weight} (from {where}.loss_decode.class_weight)')
+            # One output channel may stand for two classes.
+            classes = head.get('num_classes')
+            if isinstance(weight, (list, tuple)) and classes is not None and len(weight) != classes:
+                raise UserError(f'{where}.loss_decode.class_weight has {len(weight)} weights, and the head {classes} '
+                                'classes: give one weight for each class')
+
+
+def check_dataset(dataset: dict, where: str) -> None:
+    """Checks that the files of a data set, or of those inside of it, are there.
+
+    A data set class that knows better has a class method ``config_problem(settings: dict) -> str | None``, which says
+    what is wrong with its settings.
+
+    Raises:
+        UserError: a file or folder is missing.
+    """
+    from mmseg_attn.registry import DATASETS
+    for i, inner in enumerate(dataset.get('datasets', [])):
+        check_dataset(inner, f'{where}.datasets.{i}')
+    if isinstance(dataset.get('dataset'), dict):
+        check_dataset(dataset['dataset'], f'{where}.dataset')
+    root = dataset.get('data_root') or ''
+    cls = _resolve(DATASETS, dataset.get('type'), where)
+    if hasattr(cls, 'config_problem'):
+        problem = cls.config_problem(dataset)
+        if problem:
+            raise UserError(f'{problem} (from {where}.data_root): remove it or choose another folder')
+        return
+    if 'pipeline' not in dataset or '://' in root:
+        return
+    paths = [root, *(osp.join(root, p) for p in dataset.get('data_prefix', {}).values() if p)]
+    if dataset.get('ann_file'):
+        paths.append(osp.join(root, dataset['ann_file']))
+    missing = [p for p in paths if p and not osp.exists(p)]
+    if missing:
+        how = HOW_TO_GET.get(dataset['type'], 'docs/datasets.md describes the layouts')
+        raise UserError(f'{missing[0]} does not exist (from {where}, seen from the folder {Path().absolute()}).\n'
+                        f'  {how}; data elsewhere: link it there, or --cfg-options {where}.data_root=PATH')

@@ -1,0 +1,57 @@
+"""Errors that a user can mend, shown as one message instead of a trace."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+EXIT_CODE, INTERRUPTED = 2, 130
+PACKAGE = Path(__file__).parents[1]
+
+
+class UserError(ValueError):
+    """Something in the command, the config or the data is wrong; the message says what to do."""
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Prints an error that the user can mend, and exits with code 2.
+
+    Such are a UserError, an ImportError of the OpenMMLab stack, a failed download, a file that cannot be read or
+    written, and a ValueError that a part of this package raises about its arguments. MMSEG_ATTN_TRACEBACK=1 in the
+    environment shows the trace as well. An interruption ends with code 130.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except (UserError, ImportError, OSError, ValueError) as error:
+        if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1' or not _is_the_users(error):
+            raise
+        print(f'\nerror: {_message(error)}', file=sys.stderr, flush=True)
+        sys.exit(EXIT_CODE)
+
+
+def _is_the_users(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return isinstance(error, URLError) or bool(error.filename and error.strerror)
+    return isinstance(error, UserError | ImportError) or _is_raised_here(error)
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether the line that raised ``error`` lies in this package, and not in what it calls."""
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, URLError):
+        return (f'a download failed ({error.reason}).\n'
+                '  Pretrained weights on disk: --cfg-options model.pretrained=PATH; none at all: model.pretrained=None')
+    if isinstance(error, OSError):
+        return f'{error.filename}: {error.strerror}'
+    return str(error)

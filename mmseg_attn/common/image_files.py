@@ -1,0 +1,94 @@
+"""Decodes image files down to the last pixel, and says what is wrong with a damaged one."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+OPENCV_FORMATS = frozenset({'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM'})  # mmseg reads images by it
+SUFFIXES = tuple(spelt for suffix in ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+                 for spelt in (suffix, suffix.upper()))
+
+
+class ImageFileError(ValueError):
+    """An image file that cannot be used. ``missing`` tells an absent one from a damaged one."""
+
+    def __init__(self, reason: str, missing: bool = False):
+        super().__init__(reason)
+        self.missing = missing
+
+
+def read_bytes(path: str, backend_args: dict | None = None) -> bytes:
+    """
+    Raises:
+        ImageFileError: the file is missing, empty or cannot be read.
+    """
+    try:
+        data = bytes_of(path, backend_args)
+    except FileNotFoundError as error:
+        raise ImageFileError('does not exist' + hint_at(Path(path)), missing=True) from error
+    except OSError as error:
+        raise ImageFileError(reason_of(error)) from error
+    if not data:
+        raise ImageFileError('is empty')
+    return data
+
+
+def bytes_of(path: str, backend_args: dict | None = None) -> bytes:
+    if backend_args or '://' in path:
+        from mmengine import fileio
+        return fileio.get(path, backend_args=backend_args)
+    return Path(path).read_bytes()
+
+
+def decode(data: bytes) -> Image.Image:
+    """Raises whatever Pillow comes across where the image is damaged; OpenCV alone would fill it with grey."""
+    image = Image.open(io.BytesIO(data))
+    if image.format == 'PNG':
+        image.verify()  # finds what decoding overlooks: a missing end
+        image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
+    """(width, height) of an image that OpenCV can read, turned as its EXIF orientation says, and whether it is turned.
+
+    Raises:
+        ImageFileError: it cannot be read, or is damaged.
+    """
+    try:
+        image = decode(data)
+    except UnidentifiedImageError as error:
+        size = _size_by_opencv(data)
+        if size is None:
+            raise ImageFileError(reason_of(error)) from error
+        return size, False
+    except Exception as error:  # decoders raise whatever they come across
+        raise ImageFileError(reason_of(error)) from error
+    if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
+        raise ImageFileError(f'is {image.format}, which OpenCV cannot read')
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (image.size[::-1] if turned else image.size), turned
+
+
+def reason_of(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return 'is no image that Pillow can read'
+    return str(error) or type(error).__name__
+
+
+def _size_by_opencv(data: bytes) -> tuple[int, int] | None:
+    """For the few formats of images that only OpenCV reads."""
+    import cv2
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if array is None else array.shape[1::-1]
+
+
+def hint_at(path: Path) -> str:
+    """What is there instead of a missing file: another suffix, or not even the folder."""
+    if not path.parent.is_dir():
+        return f': there is no folder {path.parent}'
+    near = [path.stem + suffix for suffix in SUFFIXES if (path.parent / (path.stem + suffix)).is_file()]
+    return f'; there is {", ".join(near)}' if near else ''

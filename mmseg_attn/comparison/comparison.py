@@ -1,0 +1,95 @@
+"""The whole comparison: trains, measures, draws and writes the report."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from mmseg_attn.benchmark import machine
+from mmseg_attn.checkpoints import load_model
+from mmseg_attn.common.files import write_text
+
+from . import curves, report, runs, samples
+from .costs import ROUNDS, measure_costs
+from .document import Picture, to_html, to_markdown
+
+TRAIN = [sys.executable, '-m', 'mmseg_attn', 'train']
+
+
+def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, console: Console
+              ) -> tuple[dict[str, list[runs.Run]], dict[str, str]]:
+    """Trains what has not been trained. Returns the finished runs of each head, and why others failed."""
+    finished, failures = {}, {}
+    columns = (*Progress.get_default_columns(), TextColumn('after'), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task('', total=len(seeds) * sum(cfg.train_cfg.max_iters for cfg in configs.values()))
+        done = 0
+        # Seed after seed, so that an early end has the same seeds of all heads.
+        for seed in seeds:
+            for head, cfg in configs.items():
+                folder, seeded = work_dir / head / f'seed{seed}', runs.seeded(cfg, seed)
+                progress.update(task, description=f'{head}, seed {seed}', completed=done)
+                run = runs.read(folder)
+                if run is None:
+                    try:
+                        run = runs.train(folder, seeded, TRAIN,
+                                         lambda iters, before=done: progress.update(task, completed=before + iters))
+                    except runs.TrainingError as error:
+                        failures[head] = f'seed {seed} failed: {error}'
+                        console.print(f'{head}, {failures[head]}', style='red')
+                if run is not None:
+                    finished.setdefault(head, []).append(run)
+                    console.print(f'{head}, seed {seed}: mIoU {run.miou:.2f} after {run.iters} iterations')
+                done += cfg.train_cfg.max_iters
+    return finished, failures
+
+
+def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], device: str, count: int, pictures: Path,
+                console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
+    """Costs of the trained networks, the size of the image that they were measured on, and pictures of predictions."""
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task('predictions', total=len(configs) + ROUNDS)
+        models = {head: load_model(folder / runs.CONFIG, runs.checkpoint(folder), device)
+                  for head, folder in folders.items()}
+        found, size = samples.predict(models, next(iter(configs.values())), max(count, 1),
+                                      lambda: progress.advance(task))
+        progress.update(task, description='costs')
+        costs = measure_costs(models, size, device, lambda: progress.advance(task))
+    if not count:
+        return costs, size, []
+    path = pictures / 'samples.png'
+    samples.draw(found, next(iter(models.values())).dataset_meta, path)
+    return costs, size, [Picture(path, 'Predictions of the first seed')]
+
+
+def circumstances(command: str, configs: dict[str, Config], device: str) -> list[str]:
+    cfg = next(iter(configs.values()))
+    hardware, versions, commit = machine.hardware(torch.device(device)), machine.versions(), machine.commit()
+    schedules = sorted({cfg.train_cfg.max_iters for cfg in configs.values()})
+    batch = cfg.train_dataloader.batch_size
+    packages = {name: version for name, version in versions.items() if version is not None}
+    return [
+        f'Command: {command}',
+        f'All networks have the same backbone ({cfg.model.backbone.type}), data ({cfg.train_dataloader.dataset.type}), '
+        f'optimizer ({cfg.optim_wrapper.optimizer.type}) and schedule '
+        f'({" or ".join(map(str, schedules))} iterations of {batch} images), but for the head with its losses. The '
+        'last checkpoint counts, not the best.',
+        f'Machine: {hardware.get("gpu") or hardware["cpu"]}, {hardware["usable_cores"]} CPU cores, '
+        f'{torch.get_num_threads()} threads. '
+        f'{", ".join(f"{name} {version}" for name, version in packages.items())}.',
+        f'Commit: {commit["hash"]}{" with changes" if commit["dirty"] else ""}.' if commit else 'Commit: not known.']
+
+
+def write(work_dir: Path, title: str, findings: report.Findings, told: list[str], pictures: list[Picture]) -> None:
+    curves_path = work_dir / 'learning_curves.png'
+    curves.draw({head: findings.runs[head] for head in findings.by_accuracy()}, curves_path)
+    blocks = report.build(findings, told, [
+        Picture(curves_path, 'Learning curves: mean of the seeds, and the range of their mIoU'), *pictures])
+    write_text(work_dir / 'README.md', to_markdown(title, blocks))
+    write_text(work_dir / 'report.html', to_html(title, blocks))
+    write_text(work_dir / 'results.json', json.dumps(asdict(findings), indent=1))

@@ -1,5 +1,0 @@
-"""Metrics, registered as `mmseg_attn.<Name>`."""
-
-from .class_iou import ClassIoUMetric
-
-__all__ = ['ClassIoUMetric']

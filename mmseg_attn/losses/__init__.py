@@ -1,5 +1,0 @@
-"""Losses of the official codes."""
-
-from .cross_entropy import PixelCrossEntropyLoss
-
-__all__ = ['PixelCrossEntropyLoss']

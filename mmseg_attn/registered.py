@@ -1,0 +1,7 @@
+"""Imports all that this package registers, so that one line is all that a config needs:
+
+    custom_imports = dict(imports=['mmseg_attn.registered'], allow_failed_imports=False)
+"""
+
+from mmseg_attn import datasets, models  # noqa: F401
+from mmseg_attn.engine import hooks  # noqa: F401

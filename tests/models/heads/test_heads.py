@@ -1,0 +1,94 @@
+"""What every head promises: one battery over all AttentionHeads in the registry."""
+
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmseg_attn.models.heads.base import AttentionHead
+from mmseg_attn.registry import MODELS
+from tests.helpers import randomize
+
+HEADS = sorted(name for name, cls in MODELS.module_dict.items() if issubclass(cls, AttentionHead))
+SMALL = {'A2Head': [dict(), dict(concat_input=False, scale=2), dict(fusion='cat')],
+         'APCHead': [dict(), dict(pool_scales=(2, 5), fusion=False)],
+         'CCHead': [dict(), dict(recurrence=1, inner_channels=16), dict(concat_input=False)],
+         'DAHead': [dict(), dict(pam_channels=3)],
+         'DGMNHead': [dict(), dict(reduction=2, mode='deform'), dict(rigorous=False, concat_input=False)],
+         'EMAHead': [dict(ema_channels=8, num_bases=6), dict(ema_channels=8, concat_input=True)],
+         'GloReHead': [dict(num_nodes=5), dict(num_nodes=5, num_states=3, normalize=False)],
+         'ISAHead': [dict(isa_channels=4), dict(isa_channels=4, down_factors=((4, 3), (2, 2)), mask_padding=True)],
+         'NLHead': [dict(), dict(mode='dot_product', concat_input=False), dict(sub_sample='after')],
+         'OCHead': [dict(), dict(context='pyramid'), dict(context='asp', context_cfg=dict(shared_query=False))],
+         'PSAHead': [dict(mask_size=(5, 7)), dict(crop_size=(72, 104), psa_type='collect', mmseg_compatible=True)]}
+VARIANTS = [(name, variant) for name in HEADS for variant in SMALL[name]]
+
+
+def _build(name, variant, **kwargs):
+    config = dict(type=f'mmseg_attn.{name}', in_channels=12, in_index=1, channels=8, num_classes=5,
+                  norm_cfg=dict(type='BN'))
+    return randomize(MODELS.build(config | variant | kwargs))
+
+
+def _features(batch=2, height=9, width=13):
+    return [torch.randn(batch, 4, 2 * height, 2 * width), torch.randn(batch, 12, height, width)]
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: f'{v[0]}-{"-".join(f"{k}={x}" for k, x in v[1].items())}')
+def head(request):
+    return _build(*request.param)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (9, 13), (16, 3)], ids=str)
+def test_logits(head, size):
+    assert head.eval()(_features(2, *size)).shape == (2, 5, *size)
+
+
+def test_loss_reaches_every_trainable_parameter(head):
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 72, 104)))) for _ in range(2)]
+    losses = head.train().loss(_features(), samples, train_cfg=None)
+    sum(value for key, value in losses.items() if 'loss' in key).backward()
+    for name, parameter in head.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+
+def test_predictions_have_the_size_of_the_image(head):
+    metas = [dict(img_shape=(70, 100), pad_shape=(72, 104))] * 2
+    assert head.eval().predict(_features(), metas, test_cfg=None).shape == (2, 5, 72, 104)
+
+
+def test_attention_map(head):
+    weights = head.eval().attention_map(_features(), torch.tensor([[0, 0], [8, 12]]))
+    assert weights.shape == (2, 2, 9, 13)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert head.attention_map(_features(), torch.tensor([[0, 0]])).dtype == torch.float32
+    with pytest.raises(RuntimeError, match='evaluation mode'):
+        head.train().attention_map(_features(), torch.tensor([[0, 0]]))
+
+
+def test_the_logits_are_the_same_with_and_without_gradients(head):
+    head, features = head.eval().double(), [x.double() for x in _features()]
+    expected = head(features)
+    with torch.no_grad():
+        torch.testing.assert_close(head(features), expected.detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_without_a_norm(name):
+    head = _build(name, SMALL[name][0], norm_cfg=None)
+    assert not [m for m in head.modules() if 'Norm' in type(m).__name__]
+    assert head.eval()(_features()).shape == (2, 5, 9, 13)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_out_channels_of_binary_segmentation(name):
+    head = _build(name, SMALL[name][0], num_classes=2, out_channels=1, threshold=0.5)
+    assert head.eval()(_features()).shape == (2, 1, 9, 13)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_a_misspelt_argument_is_an_error(name):
+    with pytest.raises(TypeError, match='num_basis'):
+        _build(name, SMALL[name][0], num_basis=3)

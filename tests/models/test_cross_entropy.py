@@ -1,0 +1,45 @@
+"""The loss of the official codes is PyTorch's mean."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmseg.structures.sampler import OHEMPixelSampler
+
+from mmseg_attn.models import PixelCrossEntropyLoss
+
+
+def _pixels(num_classes=4):
+    logits = (3 * torch.randn(2, num_classes, 9, 7, dtype=torch.float64)).requires_grad_()
+    label = torch.randint(0, num_classes, (2, 9, 7))
+    label[:, 2:5, 1:4] = 255
+    return logits, label
+
+
+@pytest.mark.parametrize('class_weight', [None, [0.5, 1.0, 2.0, 0.1]])
+def test_is_the_mean_of_pytorch(class_weight):
+    logits, label = _pixels()
+    expected = F.cross_entropy(logits, label, class_weight and logits.new_tensor(class_weight), ignore_index=255)
+    loss = PixelCrossEntropyLoss(class_weight, loss_weight=0.4)(logits, label, ignore_index=255)
+    torch.testing.assert_close(loss, 0.4 * expected)
+    torch.testing.assert_close(*(torch.autograd.grad(value, logits)[0] for value in (loss, 0.4 * expected)))
+
+
+def test_is_the_mean_of_the_hard_pixels():
+    """OHEM as in CCNet's loss: at least ``kept`` pixels, all below the threshold, and their mean."""
+    logits, label = _pixels()
+    kept = 30
+    probability = logits.softmax(1).gather(1, label.where(label != 255, 0)[:, None])[:, 0][label != 255]
+    losses = F.cross_entropy(logits, label, reduction='none', ignore_index=255)[label != 255]
+    threshold = max(probability.sort().values[kept].item(), 0.3)
+    expected = losses[probability < threshold].mean()
+    head = type('Head', (), dict(ignore_index=255, loss_decode=PixelCrossEntropyLoss()))
+    weight = OHEMPixelSampler(head, thresh=0.3, min_kept=kept // 2).sample(logits, label[:, None])
+    torch.testing.assert_close(PixelCrossEntropyLoss()(logits, label, weight), expected)
+
+
+def test_no_pixel_counts():
+    logits, label = _pixels()
+    loss = PixelCrossEntropyLoss()(logits, torch.full_like(label, 255))
+    assert loss == 0
+    loss.backward()
+    assert not logits.grad.any()
