@@ -53,6 +53,12 @@ def l2_normalize(bases: Tensor) -> Tensor:
     return bases / (EPS + bases.norm(dim=1, keepdim=True))
 
 
+def _inside_backward() -> bool:
+    # Private, as all that tells of it. Without it a forward under activation checkpointing updates the bases twice.
+    task = getattr(torch._C, '_current_graph_task_id', None)
+    return task is not None and task() != -1
+
+
 class ExpectationMaximizationAttention(nn.Module):
     """Rebuilds every pixel from ``num_bases`` bases that EM finds in its image.
 
@@ -153,8 +159,7 @@ class ExpectationMaximizationAttention(nn.Module):
         """
         if torch.compiler.is_compiling():
             return self.bases, False
-        inside_backward = torch._C._current_graph_task_id() != -1
-        if not inside_backward:
+        if not _inside_backward():
             if self.training:
                 self._bases_before_forward = self.bases.clone() if update else None
         elif self._bases_before_forward is not None:

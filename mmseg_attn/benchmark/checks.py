@@ -17,6 +17,7 @@ BATCH, SIZE = 2, (13, 20)
 TOLERANCE = {'evaluation': 2e-4, 'training': 5e-3}
 # In float64 it came to 1e-13. An error of 1e-3 in a weight of the attention comes to 3e-5 and more.
 TOLERANCE_OF_DOUBLE = 1e-9
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class WrongResultError(RuntimeError):
@@ -98,7 +99,7 @@ def _copy(case: Case, inputs: list[Tensor]) -> Case:
 def _run(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
     case.train(training)
     for module in case.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
+        if isinstance(module, DROPOUTS):
             module.eval()
     with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
         if not training:

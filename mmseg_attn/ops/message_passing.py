@@ -13,6 +13,9 @@ from .operators import count_flops, differentiable_gradients, exporting, operato
 from .pixel_attention import float_or_better
 
 SUM = 0  # how PyTorch numbers the modes of its embedding bag
+# Private, so that a release may come without them.
+TABLE_BACKWARD = getattr(torch.ops.aten, '_embedding_bag_dense_backward', None)
+WEIGHTS_BACKWARD = getattr(torch.ops.aten, '_embedding_bag_per_sample_weights_backward', None)
 
 
 def pass_messages(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
@@ -165,14 +168,25 @@ def _table(x: Tensor) -> Tensor:
 
 def _bag_gradients(grad: Tensor, table: Tensor, index: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     """Of the table and of ``spread``. An operator computes below autograd, so it calls what autograd would."""
+    if TABLE_BACKWARD is None or WEIGHTS_BACKWARD is None:
+        return _bag_gradients_by_index(grad, table, index, spread)
     bag_size = len(index) // len(table)
     offsets = torch.arange(0, len(index), bag_size, device=index.device)
     bag_of_each = torch.arange(len(table), device=index.device).repeat_interleave(bag_size)
     unused = offsets.new_empty(0)
-    grad_table = torch.ops.aten._embedding_bag_dense_backward(
-        grad, index, bag_of_each, unused, unused, len(table), False, SUM, spread)
-    grad_spread = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        grad, table, index, offsets, bag_of_each, SUM)
+    grad_table = TABLE_BACKWARD(grad, index, bag_of_each, unused, unused, len(table), False, SUM, spread)
+    grad_spread = WEIGHTS_BACKWARD(grad, table, index, offsets, bag_of_each, SUM)
+    return grad_table, grad_spread
+
+
+def _bag_gradients_by_index(grad: Tensor, table: Tensor, index: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Several times slower."""
+    bag_size = len(index) // len(table)
+    grad_table, grad_spread = torch.zeros_like(table), torch.empty_like(spread)
+    for place in range(bag_size):
+        rows = index[place::bag_size]
+        grad_table.index_add_(0, rows, grad * spread[place::bag_size, None])
+        grad_spread[place::bag_size] = (grad * table[rows]).sum(dim=1)
     return grad_table, grad_spread
 
 

@@ -7,7 +7,7 @@ from functools import update_wrapper, wraps
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils.flop_counter import flop_registry, shape_wrapper
+from torch.utils.flop_counter import register_flop_formula
 
 NAMESPACE = 'mmseg_attn'
 _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
@@ -20,7 +20,8 @@ def operator(function: Callable) -> Callable:
     """Registers ``function``, whose annotations are its schema, as ``torch.ops.mmseg_attn.<its name>``."""
     @wraps(function)
     def without_autocast(*arguments):
-        if forward_ad._current_level >= 0:
+        # Private; without it nothing is refused.
+        if getattr(forward_ad, '_current_level', -1) >= 0:
             # PyTorch would silently take the derivative for zero.
             raise NotImplementedError(f'{function.__name__} has no forward-mode derivative, only a backward')
         # A backward may run under autocast too, whose halves would not fit the sums in float32.
@@ -34,10 +35,15 @@ def operator(function: Callable) -> Callable:
 def count_flops(*operators: Callable) -> Callable:
     """Decorates the formula of operators: the shapes of their tensors -> floating point operations, an addition and a
     multiplication as two. ``torch.utils.flop_counter.FlopCounterMode`` asks for it."""
+    packets = [getattr(torch.ops.mmseg_attn, op.__name__) for op in operators]
+
     def register(formula: Callable) -> Callable:
-        # By hand, since `register_flop_formula` of torch 2.4 puts a custom operator where the counter does not look.
-        for op in operators:
-            flop_registry[getattr(torch.ops.mmseg_attn, op.__name__)] = shape_wrapper(formula)
+        if torch.__version__ >= (2, 5):
+            register_flop_formula(packets)(formula)
+        else:
+            # The function of torch 2.4 puts a custom operator where the counter does not look.
+            from torch.utils.flop_counter import flop_registry, shape_wrapper
+            flop_registry.update(dict.fromkeys(packets, shape_wrapper(formula)))
         return formula
     return register
 
