@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,21 +136,28 @@ def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None =
 
 def _find_source(checkpoint: Checkpoint, method: str | None, source: str | None) -> Source:
     method, source = (name and name.lower() for name in (method, source))
-    wanted = [s for s in SOURCES if method in (None, s.method) and (source is None or source in s.names)]
+    wanted = [s for s in SOURCES if s.is_meant(method, source)]
     if not wanted:
         known = sorted({(s.method, name) for s in SOURCES for name in s.names})
         raise UserError(f'there is no conversion for method {method!r} from source {source!r}; there are '
                         + ', '.join(f'{m} from {n}' for m, n in known))
-    found = [s for s in wanted if s.recognises(checkpoint.state_dict)]
-    if found:
-        return found[0]
+    found = _first_that_recognises(wanted, checkpoint)
+    if found is None:
+        asked = ' or '.join(sorted({s.title for s in wanted})) if method or source else 'any source known here'
+        raise UserError(f'{checkpoint.path} is not a checkpoint of {asked}: {_what_it_looks_like(checkpoint)}')
+    return found
+
+
+def _first_that_recognises(sources: Sequence[Source], checkpoint: Checkpoint) -> Source | None:
+    return next((s for s in sources if s.recognises(checkpoint.state_dict)), None)
+
+
+def _what_it_looks_like(checkpoint: Checkpoint) -> str:
+    other = _first_that_recognises(SOURCES, checkpoint)
+    if other is not None:
+        return f'it looks like {other.title}'
     keys = list(checkpoint.state_dict)
-    other = [s for s in SOURCES if s.recognises(checkpoint.state_dict)]
-    hint = f'it looks like {other[0].method} of {other[0].description}' if other else (
-        f'its {len(keys)} keys are {", ".join(keys[:4])} ... {keys[-1]}')
-    asked = ' or '.join(sorted({f'{s.method} of {s.description}' for s in wanted})) if method or source else (
-        'any source known here')
-    raise UserError(f'{checkpoint.path} is not a checkpoint of {asked}: {hint}')
+    return f'its {len(keys)} keys are {", ".join(keys[:4])} ... {keys[-1]}'
 
 
 def _rename(state: State, plan: Plan, checkpoint: Checkpoint) -> tuple[State, list, list]:

@@ -69,6 +69,14 @@ class Source:
     marks: tuple[str, ...]
     plan: Callable[[Given], Plan]
 
+    @property
+    def title(self) -> str:
+        return f'{self.method} of {self.description}'
+
+    def is_meant(self, method: str | None, name: str | None) -> bool:
+        """Whether the user asks for it; None asks for any."""
+        return method in (None, self.method) and (name is None or name in self.names)
+
     def recognises(self, state: State) -> bool:
         return all(fnmatch.filter(state, mark) for mark in self.marks)
 

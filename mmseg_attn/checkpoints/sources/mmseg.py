@@ -117,6 +117,12 @@ def _swap_halves(state: State) -> State:
     return state | {key: torch.cat(state[key].chunk(2, dim=1)[::-1], dim=1)}
 
 
+def _exchange_if_compact(arguments: dict) -> dict:
+    """mmseg's PSAHead exchanges the directions where it is compact and has only one."""
+    exchanged = dict(collect='distribute', distribute='collect') if arguments.get('compact') else {}
+    return dict(arguments, psa_type=exchanged.get(arguments['psa_type'], arguments['psa_type']))
+
+
 def _gammas_as_vectors(state: State) -> State:
     return {key: value.reshape(1) if key.endswith('.gamma') else value for key, value in state.items()}
 
@@ -140,6 +146,8 @@ class _Head:
         defaults: mmseg's defaults that are not ours.
         unknown: what the weights do not tell.
         renamed: argument of mmseg -> argument of ours.
+        corrected: arguments of mmseg -> those of ours that mean the same.
+        finish: the last change of the weights, in our names.
     """
 
     type: str
@@ -150,18 +158,18 @@ class _Head:
     defaults: dict = field(default_factory=dict)
     unknown: str = ''
     renamed: dict = field(default_factory=dict)
+    corrected: Callable[[dict], dict] = lambda arguments: arguments
     finish: Callable[[State], State] = lambda state: state
 
 
-# mmseg's PSAHead exchanges the two where it is compact and has only one.
-EXCHANGED = dict(collect='distribute', distribute='collect')
 # What mmseg's CCHead and NLHead inherit, and the only values that have a counterpart here.
 OF_FCN_HEAD = dict(kernel_size=3, dilation=1, num_convs=2)
 RELU = dict(act_cfg=dict(type='ReLU'))
 HEADS = {
     'psanet': _Head(
         'PSAHead', 'attention.1.weight', lambda _, settings: psanet_names(settings['psa_type']), _psanet_settings,
-        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor'),
+        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor',
+        corrected=_exchange_if_compact),
     'danet': _Head('DAHead', 'pam.query_project.weight', lambda *_: DANET, _danet_settings, finish=_gammas_as_vectors),
     'ccnet': _Head(
         'CCHead', 'cca.query_conv.weight', lambda *_: CCNET, _ccnet_settings, defaults=RELU, unknown='recurrence',
@@ -184,38 +192,49 @@ HEADS = {
 
 
 def _plan(method: str, given: Given) -> Plan:
-    head = HEADS[method]
-    weights = {k.removeprefix('decode_head.'): v for k, v in given.state.items() if k.startswith('decode_head.')}
-    by_user = {k.removeprefix('decode_head.'): v for k, v in given.settings.items() if k.startswith('decode_head.')}
     data = 'voc' if given.state['decode_head.conv_seg.weight'].shape[0] == 21 else 'cityscapes'
     nearest = f'{method}_r50_{data}.py'
     text = given.meta.get('cfg') or given.meta.get('config')
     config = literals_of(text) if isinstance(text, str) else {}
-    model = config.get('model')
-    if isinstance(model, dict):
-        check_types(model, 'the config in the file')
-        model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
-        model.setdefault('data_preprocessor', _preprocessor(config) or load_model(nearest)['data_preprocessor'])
-        known = model['decode_head'] | by_user
-        model['decode_head'] |= {k: v for k, v in head.settings(weights, known).items() if k not in known}
-        settings = model['decode_head']
-    else:
-        model = None
-        settings = head.defaults | head.ours | head.settings(weights, by_user) | by_user
-    if method == 'psanet' and settings.get('compact'):
-        settings['psa_type'] = EXCHANGED.get(settings['psa_type'], settings['psa_type'])
-    names = KEPT | {f'decode_head.{k}': f'decode_head.{v}' for k, v in head.names(weights, settings).items()}
-    finish = head.finish
-    if model:
-        usable = dict(config, model=model) if 'test_dataloader' in config else None
-        notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
-        return Plan(nearest, names, finish=finish, notes=notes, model=model, source_config=usable)
-    absent = 'The config in the file cannot be read without running it' if text else 'The file does not hold its config'
+    if isinstance(config.get('model'), dict):
+        return _plan_by_config(HEADS[method], given, nearest, config)
+    return _plan_by_weights(HEADS[method], given, nearest, has_config=bool(text))
+
+
+def _plan_by_config(head: _Head, given: Given, nearest: str, config: dict) -> Plan:
+    model = config['model']
+    check_types(model, 'the config in the file')
+    model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
+    model.setdefault('data_preprocessor', _preprocessor(config) or load_model(nearest)['data_preprocessor'])
+    weights = _of_decode_head(given.state)
+    known = model['decode_head'] | _of_decode_head(given.settings)
+    told = {k: v for k, v in head.settings(weights, known).items() if k not in known}
+    model['decode_head'] = head.corrected(model['decode_head'] | told)
+    usable = dict(config, model=model) if 'test_dataloader' in config else None
+    notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
+    return Plan(nearest, _names(head, weights, model['decode_head']), finish=head.finish, notes=notes, model=model,
+                source_config=usable)
+
+
+def _plan_by_weights(head: _Head, given: Given, nearest: str, has_config: bool) -> Plan:
+    weights, by_user = _of_decode_head(given.state), _of_decode_head(given.settings)
+    settings = head.corrected(head.defaults | head.ours | head.settings(weights, by_user) | by_user)
+    absent = ('The config in the file cannot be read without running it' if has_config
+              else 'The file does not hold its config')
     unknown = f'{head.unknown}, ' if head.unknown else ''
     notes = (f"{absent}, and the weights do not tell {unknown}align_corners, the mean and deviation of the images, the "
              "backbone's dilations, nor whether images are tested whole: mmseg's defaults are taken.",)
-    settings = {f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state)
-    return Plan(nearest, names, settings=settings, finish=finish, notes=notes)
+    return Plan(
+        nearest, _names(head, weights, settings), finish=head.finish, notes=notes,
+        settings={f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state))
+
+
+def _of_decode_head(values: dict[str, object]) -> dict[str, object]:
+    return {k.removeprefix('decode_head.'): v for k, v in values.items() if k.startswith('decode_head.')}
+
+
+def _names(head: _Head, weights: State, settings: dict) -> dict[str, str]:
+    return KEPT | {f'decode_head.{k}': f'decode_head.{v}' for k, v in head.names(weights, settings).items()}
 
 
 def _preprocessor(config: dict) -> dict | None:
