@@ -21,7 +21,7 @@ with readable_errors():
     from rich.table import Column, Table
 
     from mmseg_attn.checkpoints import Conversion, convert_checkpoint
-    from mmseg_attn.checkpoints.config_text import literals_of
+    from mmseg_attn.checkpoints.config_text import literals_of, text_of
     from mmseg_attn.checkpoints.model import configs_folder, load_model
     from mmseg_attn.checkpoints.options import as_options
     from mmseg_attn.checkpoints.trust import check_types, without_loading
@@ -102,7 +102,7 @@ def exact_config(conversion: Conversion) -> Config:
         check_types(conversion.source_config, 'the config in the file')
         cfg = Config(without_loading(conversion.source_config))
     cfg.model = conversion.model
-    if literals_of(cfg.pretty_text).keys() != cfg.keys():
+    if literals_of(text_of(cfg)).keys() != cfg.keys():
         raise UserError('the config in the file cannot be written as a config: some of its values are no literals')
     return cfg
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.engine.errors import UserError
 from mmseg_attn.evaluation.class_iou import PREFIX
 
@@ -64,7 +65,7 @@ def check_folder(folder: Path, cfg: Config) -> None:
 
 def _as_read(cfg: Config) -> dict:
     """The config as it comes back from a file, where tuples of numbers and keys may have become others."""
-    return Config.fromstring(cfg.pretty_text, file_format='.py').to_dict()
+    return Config.fromstring(text_of(cfg), file_format='.py').to_dict()
 
 
 def read(folder: Path) -> Run | None:
@@ -89,7 +90,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
         TrainingError: the process failed; its output is in ``train.log``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / CONFIG, cfg.pretty_text)
+    _write(folder / CONFIG, text_of(cfg))
     arguments = [str(folder / CONFIG), '--work-dir', str(folder), '--resume']
     with open(folder / LOG, 'a') as log:
         process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)

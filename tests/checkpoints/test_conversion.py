@@ -5,11 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
-from mmseg_attn.checkpoints.config_text import literals_of
-from mmseg_attn.checkpoints.model import configs_folder
 from mmseg_attn.engine.errors import UserError
 from mmseg_attn.upsample import CARAFE
 from tests.checkpoints.test_official import build
@@ -185,16 +182,3 @@ def test_carafe_of_mmcv():
     assert conversion.source.method == 'carafe'
     assert conversion.model is None
     assert all(torch.equal(conversion.state_dict[k], v) for k, v in theirs.items())
-
-
-def test_only_literals_are_read_from_a_config():
-    text = 'a = dict({".b": [1, -2.5]}, c=(None, {"d": True}))\ne = open("f")\ng = dict(h=i)\nj = a\nk: int = 3'
-    assert literals_of(text) == dict(a={'.b': [1, -2.5], 'c': (None, {'d': True})})
-    for broken in ('a = (', '\0', 'a = ' + '(' * 1000):
-        assert literals_of(broken) == {}
-
-
-@pytest.mark.parametrize('path', sorted(configs_folder().glob('official/*.py')), ids=lambda path: path.stem)
-def test_every_config_of_a_release_can_be_written(path):
-    cfg = Config.fromfile(path)
-    assert literals_of(cfg.pretty_text).keys() == cfg.keys()
