@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, flatten_pixels, point_indices
+from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
 
 # The base of PyTorch's and of mmengine's, whose name is private.
 BatchNorm = nn.BatchNorm2d.__base__
@@ -103,7 +103,7 @@ class AdaptiveContext(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             logits = flatten_pixels(self._logits(self.in_conv(x)))[:, index]
         with torch.autocast(x.device.type, enabled=False):
             affinity = float_or_better(logits).sigmoid().unflatten(2, (self.pool_scale, self.pool_scale))
