@@ -41,7 +41,7 @@ with readable_errors():
     from mmseg_attn.benchmark import machine, pictures, report
     from mmseg_attn.benchmark.cases import LEVELS, methods
     from mmseg_attn.benchmark.measuring import OURS, WRONG, Row, Settings, measure
-    from mmseg_attn.benchmark.memory import refuse_what_does_not_fit
+    from mmseg_attn.benchmark.memory import limit_memory
     from mmseg_attn.benchmark.results import read_accuracies
     from mmseg_attn.benchmark.step import DTYPES, MODES
 
@@ -210,7 +210,7 @@ def main() -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     if settings.device == 'cpu':
-        refuse_what_does_not_fit()
+        limit_memory()
     # As the configs have it.
     torch.backends.cudnn.benchmark = True
     # At the end of its time a cluster ends a job by SIGTERM.

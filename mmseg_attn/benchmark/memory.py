@@ -52,7 +52,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             or "can't allocate memory" in text or 'could not create a memory' in text)
 
 
-def refuse_what_does_not_fit() -> None:
+def limit_memory() -> None:
     """Lets an allocation fail that is beyond the memory free now; Linux would promise it and end the process later.
 
     Limits of a container or a Slurm job that are lower than the machine's memory are not known to it.

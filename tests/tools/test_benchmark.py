@@ -24,7 +24,7 @@ def benchmark(monkeypatch, tmp_path, capsys):
     spec = importlib.util.spec_from_file_location('benchmark_tool', ROOT / 'tools' / 'benchmark.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, 'refuse_what_does_not_fit', lambda: None)  # it would hold for all tests
+    monkeypatch.setattr(module, 'limit_memory', lambda: None)  # it would hold for all tests
     monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
     monkeypatch.setattr(module.signal, 'signal', lambda *_: None)
     monkeypatch.chdir(tmp_path)
