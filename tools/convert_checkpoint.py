@@ -22,7 +22,7 @@ with readable_errors():
 
     from mmseg_attn.checkpoints import Conversion, convert_checkpoint
     from mmseg_attn.checkpoints.config_text import literals_of, text_of
-    from mmseg_attn.checkpoints.model import configs_folder, load_model
+    from mmseg_attn.checkpoints.model import configs_folder, model_config
     from mmseg_attn.checkpoints.options import as_options
     from mmseg_attn.checkpoints.trust import check_types, without_loading
     from mmseg_attn.engine.arguments import SettingsAction
@@ -141,7 +141,7 @@ def main() -> None:
     if cfg is not None:
         name, overrides, base = args.config, conversion.check(cfg.model.to_dict(), args.config), cfg.model.to_dict()
     elif conversion.model is not None:
-        base = load_model(conversion.config)
+        base = model_config(conversion.config)
     if conversion.model is not None:
         if args.write_config:
             exact = exact_config(conversion)

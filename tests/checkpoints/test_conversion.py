@@ -121,7 +121,7 @@ def test_a_model_that_fits_but_computes_something_else(small):
 
 
 def test_what_is_written(small, tmp_path):
-    conversion = convert_checkpoint(small('emanet_r101_voc', beside=['optimizer']))
+    conversion = convert_checkpoint(small('emanet_r101_voc', other_entries=['optimizer']))
     conversion.save(tmp_path / 'new' / 'out.pth', dict(classes=('a', 'b')))
     written = torch.load(tmp_path / 'new' / 'out.pth', weights_only=True)
     assert written['meta']['method'] == 'emanet'
