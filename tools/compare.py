@@ -94,7 +94,7 @@ def paths_of(args: argparse.Namespace) -> dict[str, Path]:
 
 
 def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, console: Console
-              ) -> tuple[dict[str, list[runs.Run]], dict[str, str]]:
+              ) -> tuple[dict[str, list[runs.TrainingRun]], dict[str, str]]:
     """Trains what has not been trained. Returns the finished runs of each head, and why others failed."""
     finished, failures = {}, {}
     columns = (*Progress.get_default_columns(), TextColumn('after'), TimeElapsedColumn())
@@ -104,7 +104,7 @@ def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, cons
         # Seed after seed, so that an early end has the same seeds of all heads.
         for seed in seeds:
             for head, cfg in configs.items():
-                folder, seeded = work_dir / head / f'seed{seed}', runs.seeded(cfg, seed)
+                folder, seeded = work_dir / head / f'seed{seed}', runs.with_seed(cfg, seed)
                 progress.update(task, description=f'{head}, seed {seed}', completed=done)
                 run = runs.read(folder)
                 if run is None:
@@ -121,8 +121,8 @@ def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, cons
     return finished, failures
 
 
-def look_closer(configs: dict[str, Config], folders: dict[str, Path], device: str, count: int, pictures: Path,
-                console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
+def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], device: str, count: int, pictures: Path,
+                       console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
     """Costs of the trained networks, the size of the image that they were measured on, and pictures of predictions."""
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task('predictions', total=len(configs) + ROUNDS)
@@ -177,7 +177,7 @@ def main() -> int:
     check_equal(configs, args.own_schedules)
     for head, cfg in configs.items():
         for seed in args.seeds:
-            runs.check_folder(work_dir / head / f'seed{seed}', runs.seeded(cfg, seed))
+            runs.check_folder(work_dir / head / f'seed{seed}', runs.with_seed(cfg, seed))
     try:
         finished, failures = train_all(configs, args.seeds, work_dir, console)
     except KeyboardInterrupt:
@@ -186,7 +186,7 @@ def main() -> int:
     if not finished:
         raise UserError(f'no training has ended well; the logs are in {work_dir}')
     folders = {head: work_dir / head / f'seed{of_head[0].seed}' for head, of_head in finished.items()}
-    costs, size, pictures = look_closer(configs, folders, args.device, args.samples, work_dir, console)
+    costs, size, pictures = measure_and_sample(configs, folders, args.device, args.samples, work_dir, console)
     findings = report.Findings(finished, costs, failures, size)
     write(work_dir, f'Heads compared on {name}', findings, circumstances(args, configs, args.device), pictures)
     for head in findings.by_accuracy():

@@ -14,11 +14,11 @@ from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.engine.errors import UserError
 from mmseg_attn.evaluation.class_iou import PREFIX
 
-from .recipe import differences
+from .recipe import differing_keys
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
 # mmengine writes the config with these over ours.
-ADDED = {'launcher', 'resume', 'work_dir'}
+ADDED_KEYS = {'launcher', 'resume', 'work_dir'}
 
 
 class TrainingError(RuntimeError):
@@ -26,7 +26,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What a training ended with. mIoU and IoU in per cent, on the validation data, of the last iteration.
 
     ``curve`` has (iteration, mIoU) of every validation, ``losses`` (iteration, loss) of every line of the log.
@@ -43,7 +43,7 @@ class Run:
     memory_mib: float | None
 
 
-def seeded(cfg: Config, seed: int) -> Config:
+def with_seed(cfg: Config, seed: int) -> Config:
     cfg = Config(cfg.to_dict())
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     return cfg
@@ -57,7 +57,8 @@ def check_folder(folder: Path, cfg: Config) -> None:
     """
     if not (folder / CONFIG).is_file():
         return
-    found = [key for key in differences(Config.fromfile(folder / CONFIG).to_dict(), _as_read(cfg)) if key not in ADDED]
+    before = Config.fromfile(folder / CONFIG).to_dict()
+    found = [key for key in differing_keys(before, _as_read(cfg)) if key not in ADDED_KEYS]
     if found:
         raise UserError(f'{folder} holds a training with other settings ({", ".join(found[:5])}): '
                         'choose another --work-dir, or remove the folder')
@@ -68,16 +69,16 @@ def _as_read(cfg: Config) -> dict:
     return Config.fromstring(text_of(cfg), file_format='.py').to_dict()
 
 
-def read(folder: Path) -> Run | None:
+def read(folder: Path) -> TrainingRun | None:
     """The finished training of a folder."""
     if not (folder / RESULT).is_file():
         return None
     fields = json.loads((folder / RESULT).read_text())
     fields['curve'], fields['losses'] = ([tuple(point) for point in fields[key]] for key in ('curve', 'losses'))
-    return Run(**fields)
+    return TrainingRun(**fields)
 
 
-def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[[int], None]) -> Run:
+def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[[int], None]) -> TrainingRun:
     """Trains in a process of its own, from the last checkpoint in the folder if there is one.
 
     Args:
@@ -128,7 +129,7 @@ def scalars(folder: Path) -> list[dict]:
     return lines
 
 
-def _summary(folder: Path, cfg: Config) -> Run:
+def _summary(folder: Path, cfg: Config) -> TrainingRun:
     lines = scalars(folder)
     # What was repeated after an interruption is in the log twice, the later one last.
     validations = {line['step']: line for line in lines if 'mIoU' in line}
@@ -139,7 +140,7 @@ def _summary(folder: Path, cfg: Config) -> Run:
     last = validations[iters]
     times = [line['time'] for line in iterations.values() if 'time' in line]
     memory = [line['memory'] for line in iterations.values() if line.get('memory')]
-    return Run(
+    return TrainingRun(
         seed=cfg.randomness.seed, iters=iters, miou=last['mIoU'],
         classes={key.removeprefix(PREFIX): value for key, value in last.items() if key.startswith(PREFIX)},
         curve=[(step, line['mIoU']) for step, line in sorted(validations.items())],
