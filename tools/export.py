@@ -22,7 +22,7 @@ with readable_errors():
     from mmseg_attn.engine.arguments import SettingsAction
     from mmseg_attn.explain.loading import load_model
     from mmseg_attn.export import FORMATS, Export, export
-    from mmseg_attn.export.files import TOLERANCE, require
+    from mmseg_attn.export.files import TOLERANCE, check_requirements
     from mmseg_attn.export.metadata import default_size
 
 
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
 
 def check_arguments(args: argparse.Namespace) -> None:
     """Finds what is wrong before anything is computed."""
-    require(args.format)
+    check_requirements(args.format)
     suffix = FORMATS[args.format].SUFFIX
     args.out = args.out or Path(Path(args.config).stem + suffix)
     if args.out.suffix != suffix:

@@ -13,7 +13,7 @@ from mmseg.models import BaseSegmentor
 from mmseg_attn.engine.errors import UserError
 
 from . import onnx_file, pt2_file
-from .check import EQUAL_LABELS, Agreement, check_sizes, compare
+from .check import EQUAL_LABELS, Agreement, check_sizes, compare_with_model
 from .metadata import metadata_of
 from .network import Network
 from .preparation import preparation_of
@@ -42,7 +42,7 @@ class Export:
     agreements: list[Agreement]
 
 
-def require(file_format: str) -> None:
+def check_requirements(file_format: str) -> None:
     """
     Raises:
         ImportError: a package is missing that a format needs, or PyTorch is too old.
@@ -77,7 +77,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
         UserError: the model cannot be exported, or the file does not compute what the model does. Then there is none.
         ImportError: a package is missing.
     """
-    require(file_format)
+    check_requirements(file_format)
     preparation = preparation_of(model.cfg)
     network = Network(model, preparation if normalize else None, argmax).eval()
 
@@ -88,16 +88,16 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
         free = free_axes(program)
         _check_free(free, free_size)
         metadata = metadata_of(model, name, preparation, normalize, argmax, free, size)
-        with _Unchecked(path) as unchecked:
+        with _UncheckedFile(path) as unchecked_file:
             stage(f'writing for images {what}')
-            FORMATS[file_format].write(program, unchecked.path, metadata['output'], metadata)
-            run = FORMATS[file_format].load(unchecked.path)
+            FORMATS[file_format].write(program, unchecked_file.path, metadata['output'], metadata)
+            run = FORMATS[file_format].load(unchecked_file.path)
             agreements = []
             for batch_size in check_sizes(size, free):
                 stage('checking {} images of {} x {}'.format(*batch_size))
-                agreements.append(compare(run, model, batch_size, not normalize, argmax))
+                agreements.append(compare_with_model(run, model, batch_size, not normalize, argmax))
                 _check_agreement(agreements[-1], tolerance)
-            unchecked.accept()
+            unchecked_file.accept()
         return Export(path, metadata, free, why_fixed, agreements)
 
     why_fixed = None
@@ -113,13 +113,13 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
                         f'{_first_line(error)}') from error
 
 
-class _Unchecked:
+class _UncheckedFile:
     """A file in a folder beside ``path`` that takes its place when it is accepted, and is removed otherwise."""
 
     def __init__(self, path: Path):
         self.final = path
 
-    def __enter__(self) -> '_Unchecked':
+    def __enter__(self) -> '_UncheckedFile':
         self.folder = tempfile.TemporaryDirectory(dir=self.final.parent, prefix='.unchecked-')
         # Of the same name, which PyTorch writes into the file.
         self.path = Path(self.folder.name, self.final.name)

@@ -9,15 +9,15 @@ from .network import Network
 OpOverload = type(torch.ops.aten.relu.default)
 AXES = {0: 'batch', 2: 'height', 3: 'width'}
 # More than one, which a graph would take for the only possible number.
-BATCH = 2
+EXAMPLE_BATCH = 2
 # What PyTorch itself registers operators in.
-NAMESPACES = {'aten', 'prim', 'prims', 'higher_order', '_operator'}
+TORCH_NAMESPACES = {'aten', 'prim', 'prims', 'higher_order', '_operator'}
 
 
 def trace(network: Network, size: tuple[int, int], free_size: bool) -> ExportedProgram:
     """The graph of ``network`` for any number of images, of any size or of ``size`` only."""
     axes = AXES if free_size else AXES.keys() & {0}
-    image = torch.zeros(BATCH, 3, *size)
+    image = torch.zeros(EXAMPLE_BATCH, 3, *size)
     with torch.no_grad():
         program = torch.export.export(network, (image, ), strict=False,
                                       dynamic_shapes=dict(image={axis: Dim.AUTO for axis in axes}))
@@ -46,4 +46,4 @@ def free_axes(program: ExportedProgram) -> list[str]:
 def foreign_operators(program: ExportedProgram) -> set[str]:
     """Operators in the graph that are not PyTorch's own."""
     targets = {node.target for node in nodes_of(program) if isinstance(node.target, OpOverload)}
-    return {str(target) for target in targets if target.namespace not in NAMESPACES}
+    return {str(target) for target in targets if target.namespace not in TORCH_NAMESPACES}
