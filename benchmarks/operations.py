@@ -1,9 +1,9 @@
-"""Each operation and block of ours beside its best known peer: time and memory, side by side in one run.
+"""Each operation and block of ours beside its best known baseline: time and memory, side by side in one run.
 
     OMP_NUM_THREADS=2 python -m benchmarks.operations --out docs/benchmarks/operations.json
 
-`tools/benchmark.py` compares whole heads; this compares what is inside them. The results are checked first. The peer
-of PSANet's mask needs an mmcv with compiled operators, and takes minutes; without them its rows are left out.
+`tools/benchmark.py` compares whole heads; this compares what is inside them. The results are checked first. The
+baseline of PSANet's mask needs an mmcv with compiled operators, and takes minutes; without them its rows are left out.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from mmseg_attn.attention import ChannelAttention, CrissCrossAttention, NonLocal, PositionAttention
 from mmseg_attn.attention.dgmn import sampling_positions
+from mmseg_attn.benchmark.baselines import build_pair
 from mmseg_attn.benchmark.cases import head_config, randomize
 from mmseg_attn.benchmark.machine import commit, hardware, versions
 from mmseg_attn.benchmark.memory import peak_memory
-from mmseg_attn.benchmark.peers import build_pair
 from mmseg_attn.benchmark.timing import interleaved_times, quartiles, ratio
 from mmseg_attn.ops.carafe import carafe
 from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
@@ -31,7 +31,7 @@ from mmseg_attn.ops.psa import point_attention
 from mmseg_attn.ops.psa_mask import relative_to_absolute
 
 CPU = torch.device('cpu')
-# name -> ours, the peer, the inputs, what the peer is; each in a function of the size, for one after the other.
+# name -> ours, the baseline, the inputs, what the baseline is; each in a function of the size, for one after the other.
 Row = tuple[Callable, Callable, list[Tensor], str]
 
 
@@ -228,25 +228,25 @@ def _check(ours: Tensor, theirs: Tensor) -> None:
     # Not the largest: where a ReLU's input is zero but for rounding, its gradient is all or nothing.
     error = ((ours - theirs).norm() / theirs.norm()).item()
     if not error < 1e-2:
-        raise RuntimeError(f'ours and the peer differ by {error:.2g} of the norm')
+        raise RuntimeError(f'ours and the baseline differ by {error:.2g} of the norm')
 
 
 def measure(name: str, size: tuple[int, int], runs: int) -> list[dict]:
     torch.manual_seed(0)
-    ours, theirs, inputs, peer = ROWS[name](*size)
+    ours, theirs, inputs, baseline = ROWS[name](*size)
     found = []
     for training in False, True:
         for module in ours, theirs:
             if isinstance(module, nn.Module):
                 module.train(training)
-        steps = {'ours': Step(ours, inputs, training), 'peer': Step(theirs, inputs, training)}
+        steps = {'ours': Step(ours, inputs, training), 'baseline': Step(theirs, inputs, training)}
         # mmcv reads its tensors pixel by pixel, each time with a tensor, which the profiler would record.
         slow = name.startswith('psa_')
         out = steps['ours']()
-        steps['peer'].gradient = steps['ours'].gradient
-        _check(out, steps['peer']())
+        steps['baseline'].gradient = steps['ours'].gradient
+        _check(out, steps['baseline']())
         if training:
-            for a, b in zip(steps['ours'].inputs, steps['peer'].inputs, strict=True):
+            for a, b in zip(steps['ours'].inputs, steps['baseline'].inputs, strict=True):
                 _check(a.grad, b.grad)
         memory = dict.fromkeys(steps)
         if not slow:
@@ -255,10 +255,11 @@ def measure(name: str, size: tuple[int, int], runs: int) -> list[dict]:
                 memory[key] = peak_memory(step, CPU) / 2**20
         times = interleaved_times(steps, min(2, runs) if slow else runs, CPU)
         found.append(dict(
-            operation=name, peer=peer, size=list(size), mode='forward+backward' if training else 'forward',
-            ours_ms=quartiles(times['ours']), peer_ms=quartiles(times['peer']),
-            time_ratio=ratio(times['ours'], times['peer']), ours_mib=memory['ours'], peer_mib=memory['peer'],
-            memory_ratio=None if slow else memory['ours'] / memory['peer'], times_ms=times))
+            operation=name, baseline=baseline, size=list(size), mode='forward+backward' if training else 'forward',
+            ours_ms=quartiles(times['ours']), baseline_ms=quartiles(times['baseline']),
+            time_ratio=ratio(times['ours'], times['baseline']),
+            ours_mib=memory['ours'], baseline_mib=memory['baseline'],
+            memory_ratio=None if slow else memory['ours'] / memory['baseline'], times_ms=times))
     return found
 
 
@@ -271,7 +272,7 @@ def main() -> None:
     args = parser.parse_args()
     size = tuple(int(side) for side in args.size.split('x'))
     rows = []
-    print('| operation | mode | ours ms | peer ms | time | ours MiB | peer MiB | memory | peer |')
+    print('| operation | mode | ours ms | baseline ms | time | ours MiB | baseline MiB | memory | baseline |')
     print('| --- ' * 9 + '|')
     for name in args.operations:
         try:
@@ -282,9 +283,9 @@ def main() -> None:
         rows += found
         for row in found:
             memory = [f'{row[key]:{form}}' if row[key] is not None else '-'
-                      for key, form in (('ours_mib', '.0f'), ('peer_mib', '.0f'), ('memory_ratio', '.2f'))]
-            print(f'| {name} | {row["mode"]} | {row["ours_ms"][1]:.1f} | {row["peer_ms"][1]:.1f} | '
-                  f'{row["time_ratio"]:.3g} | {" | ".join(memory)} | {row["peer"]} |', flush=True)
+                      for key, form in (('ours_mib', '.0f'), ('baseline_mib', '.0f'), ('memory_ratio', '.2f'))]
+            print(f'| {name} | {row["mode"]} | {row["ours_ms"][1]:.1f} | {row["baseline_ms"][1]:.1f} | '
+                  f'{row["time_ratio"]:.3g} | {" | ".join(memory)} | {row["baseline"]} |', flush=True)
     if args.out:
         report = dict(command=sys.argv, hardware=hardware(CPU), versions=versions(), commit=commit(),
                       threads=torch.get_num_threads(), rows=rows)

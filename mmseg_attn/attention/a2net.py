@@ -28,11 +28,11 @@ from .layers import (
     ActLayer,
     NormLayer,
     conv_norm_act,
-    evaluating,
+    eval_mode,
     interpolation_matrix,
     max_pool,
     point_indices,
-    spread_over_pools,
+    unpool_weights,
 )
 
 FUSIONS = ('add', 'cat')
@@ -154,7 +154,7 @@ class DoubleAttention(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             source = max_pool(x, self.scale)
             maps, vectors = attention_weights(self.gather(source).flatten(2), self.distribute(source).flatten(2))
         rows, columns = source.shape[-2:]
@@ -163,4 +163,4 @@ class DoubleAttention(nn.Module):
             to_column = interpolation_matrix(columns, width, True, like=vectors)[index % width].T
             vectors = ((vectors.unflatten(2, (rows, columns)) @ to_column) * to_row).sum(dim=2)
             weights = vectors.transpose(1, 2) @ maps
-        return spread_over_pools(weights, self.scale, height, width)
+        return unpool_weights(weights, self.scale, height, width)

@@ -20,12 +20,14 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, flatten_pixels, point_indices
+from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
+
+# The base of PyTorch's and of mmengine's, whose name is private.
+BatchNorm = nn.BatchNorm2d.__base__
 
 
 def adaptive_context(logits: Tensor, cells: Tensor) -> Tensor:
@@ -101,7 +103,7 @@ class AdaptiveContext(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             logits = flatten_pixels(self._logits(self.in_conv(x)))[:, index]
         with torch.autocast(x.device.type, enabled=False):
             affinity = float_or_better(logits).sigmoid().unflatten(2, (self.pool_scale, self.pool_scale))
@@ -113,7 +115,7 @@ class AdaptiveContext(nn.Module):
 
     def _check_batch(self, batch: int) -> None:
         norm = getattr(self.global_conv, 'norm', None)
-        if not (isinstance(norm, _BatchNorm) and norm.training) or batch > 1:
+        if not (isinstance(norm, BatchNorm) and norm.training) or batch > 1:
             return
         # SyncBatchNorm counts the images of all processes.
         if isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized() \

@@ -35,7 +35,7 @@ from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, point_indices
+from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, point_indices
 
 MODES = ('deformatt', 'deform', 'none')
 TAPS = 9
@@ -162,7 +162,7 @@ class DynamicGraphMessagePassing(nn.Module):
         """
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             features = self.reduce(x)
             dynamics = [self._dynamics(features, i) for i in range(len(self.rates))]
         out = 0
@@ -170,7 +170,8 @@ class DynamicGraphMessagePassing(nn.Module):
             for positions, weights in dynamics:
                 row, column = positions.flatten(3)[..., index].unbind(2)
                 weights = weights.flatten(3)[..., index].mean(dim=1)
-                out = out + torch.einsum('bkp,bkph,bkpw->bphw', weights, _hat(row, height), _hat(column, width))
+                rows, columns = _linear_weights(row, height), _linear_weights(column, width)
+                out = out + torch.einsum('bkp,bkph,bkpw->bphw', weights, rows, columns)
         return out
 
     def _dynamics(self, x: Tensor, index: int) -> tuple[Tensor, Tensor]:
@@ -206,7 +207,7 @@ def _dilated_conv(x: Tensor, weight: Tensor, rate: int) -> Tensor:
     return F.conv2d(x, weight.to(x.dtype), padding=rate, dilation=rate)
 
 
-def _hat(position: Tensor, size: int) -> Tensor:
+def _linear_weights(position: Tensor, size: int) -> Tensor:
     """(...) -> (..., size): the weights of the pixels of one side in linear interpolation at ``position``."""
     pixels = torch.arange(size, dtype=position.dtype, device=position.device)
     return (1 - (position[..., None] - pixels).abs()).clamp(min=0)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mmseg_attn.ops.checks import check_positive
 
-from .layers import NormLayer, in_place, point_indices
+from .layers import NormLayer, point_indices, set_inplace
 
 EPS = 1e-6
 
@@ -39,18 +39,24 @@ def em_attention(x: Tensor, bases: Tensor, num_stages: int) -> tuple[Tensor, Ten
     """
     for _ in range(num_stages):
         responsibilities = (x.transpose(1, 2) @ bases).softmax(dim=2)
-        # Divided after the product, which the share_of_pixels come to with fewer operations.
+        # Divided after the product: the same as normalize_over_pixels before it, with fewer operations.
         bases = l2_normalize((x @ responsibilities) / (EPS + responsibilities.sum(dim=1, keepdim=True)))
     return bases, responsibilities
 
 
-def share_of_pixels(responsibilities: Tensor) -> Tensor:
+def normalize_over_pixels(responsibilities: Tensor) -> Tensor:
     """(B, N, K) -> (B, N, K): how much of basis k comes from pixel n; sums to one over the pixels."""
     return responsibilities / (EPS + responsibilities.sum(dim=1, keepdim=True))
 
 
 def l2_normalize(bases: Tensor) -> Tensor:
     return bases / (EPS + bases.norm(dim=1, keepdim=True))
+
+
+def _inside_backward() -> bool:
+    # Private, as all that tells of it. Without it a forward under activation checkpointing updates the bases twice.
+    task = getattr(torch._C, '_current_graph_task_id', None)
+    return task is not None and task() != -1
 
 
 class ExpectationMaximizationAttention(nn.Module):
@@ -91,7 +97,7 @@ class ExpectationMaximizationAttention(nn.Module):
         self.in_conv = nn.Conv2d(channels, channels, 1).requires_grad_(False)
         self.out_conv = nn.Conv2d(channels, channels, 1, bias=norm_layer is None)
         self.norm = norm_layer(channels) if norm_layer else nn.Identity()
-        self.act = in_place(act_layer())
+        self.act = set_inplace(act_layer())
         self.register_buffer('bases', torch.empty(1, channels, num_bases))
         self._bases_before_forward: Tensor | None = None
         self.reset_parameters()
@@ -123,7 +129,7 @@ class ExpectationMaximizationAttention(nn.Module):
         features = self._em_input(x)
         with torch.autocast(x.device.type, enabled=False):
             _, responsibilities = em_attention(features, self.bases.to(features.dtype), self.num_stages)
-            share = share_of_pixels(responsibilities)
+            share = normalize_over_pixels(responsibilities)
             length = EPS + (features @ share).norm(dim=1, keepdim=True)
             weights = responsibilities[:, index] @ (share / length).transpose(1, 2)
         return weights.unflatten(2, (height, width))
@@ -153,8 +159,7 @@ class ExpectationMaximizationAttention(nn.Module):
         """
         if torch.compiler.is_compiling():
             return self.bases, False
-        inside_backward = torch._C._current_graph_task_id() != -1
-        if not inside_backward:
+        if not _inside_backward():
             if self.training:
                 self._bases_before_forward = self.bases.clone() if update else None
         elif self._bases_before_forward is not None:

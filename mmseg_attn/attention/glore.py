@@ -47,13 +47,13 @@ def global_reasoning(states: Tensor, projection: Tensor, adjacency: Tensor, bias
     with torch.autocast(states.device.type, enabled=False):
         pixels, projection, adjacency, bias, update = (
             float_or_better(t) for t in (states, projection, adjacency, bias, update))
-        nodes = pixel_shares(projection, normalize) @ pixels.transpose(1, 2)
+        nodes = normalize_projection(projection, normalize) @ pixels.transpose(1, 2)
         nodes = nodes + adjacency @ nodes + bias[:, None]
         nodes = act(nodes) @ update.T
         return (nodes.transpose(1, 2) @ projection).to(states.dtype)
 
 
-def pixel_shares(projection: Tensor, normalize: bool) -> Tensor:
+def normalize_projection(projection: Tensor, normalize: bool) -> Tensor:
     return projection / projection.shape[2] if normalize else projection
 
 
@@ -134,5 +134,5 @@ class GlobalReasoning(nn.Module):
             projection, adjacency = float_or_better(projection), float_or_better(self.node_conv.weight.squeeze(2))
             heard = projection[:, :, index].transpose(1, 2)
             heard = heard + heard @ adjacency
-            weights = heard @ pixel_shares(projection, self.normalize)
+            weights = heard @ normalize_projection(projection, self.normalize)
         return weights.unflatten(2, (height, width))

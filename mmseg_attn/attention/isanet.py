@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import softmax_attention, softmax_weights
 
-from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, evaluating, point_indices
+from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, eval_mode, point_indices
 
 Factor = tuple[int, int]
 
 # What the query of a padded key's extra channel adds to its logit: float16 can hold it, and its exponential is zero.
-NO_WEIGHT = -6e4
+MASK_LOGIT = -6e4
 
 
 def to_groups(x: Tensor, factor: Factor, long_range: bool) -> Tensor:
@@ -97,7 +97,7 @@ class _GroupAttention(nn.Module):
         query, key = self.query(x), self.key(x)
         if padded is not None:
             query = torch.cat([query, torch.ones_like(padded, dtype=query.dtype)], dim=1)
-            key = torch.cat([key, (NO_WEIGHT * padded).to(key.dtype)], dim=1)
+            key = torch.cat([key, (MASK_LOGIT * padded).to(key.dtype)], dim=1)
         return tuple(to_groups(t, self.factor, self.long_range) for t in (query, key))
 
 
@@ -222,5 +222,5 @@ class InterlacedSparseSelfAttention(nn.Module):
             (B, P, H, W), float32 or better.
         """
         index = point_indices(points, *x.shape[-2:]).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             return sum(stage.attention_map(x, index) for stage in self.stages) / len(self.stages)

@@ -25,11 +25,11 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, 
     if norm_layer is not None:
         layers['norm'] = norm_layer(out_channels)
     if act_layer is not None:
-        layers['act'] = in_place(act_layer())
+        layers['act'] = set_inplace(act_layer())
     return nn.Sequential(layers)
 
 
-def in_place(act: nn.Module) -> nn.Module:
+def set_inplace(act: nn.Module) -> nn.Module:
     """For what nobody needs after it: the result of a convolution, a norm or a sum, also not in their backward."""
     if hasattr(act, 'inplace'):
         act.inplace = True
@@ -73,7 +73,7 @@ def max_pool(x: Tensor, size: int) -> Tensor:
     return F.max_pool2d(x, _pool_size(size, *x.shape[-2:])) if size > 1 else x
 
 
-def spread_over_pools(weights: Tensor, size: int, height: int, width: int) -> Tensor:
+def unpool_weights(weights: Tensor, size: int, height: int, width: int) -> Tensor:
     """Weights (B, P, M) of the M pixels of :func:`max_pool` -> (B, P, height, width).
 
     A weight is shared equally among the pixels of its pool. Last rows and columns that fill no pool have none.
@@ -96,7 +96,7 @@ def interpolation_matrix(in_size: int, out_size: int, align_corners: bool, like:
 
 
 @contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
+def eval_mode(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for the while, so that a look at the attention changes no running statistics."""
     training = [m for m in module.modules() if m.training]
     module.eval()

@@ -34,8 +34,8 @@ from .layers import (
     max_pool,
     pixel_linear,
     point_indices,
-    spread_over_pools,
     unflatten_pixels,
+    unpool_weights,
 )
 
 MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
@@ -152,7 +152,7 @@ class NonLocal(nn.Module):
             else:
                 weights = softmax_weights(query, key, self.scale)
         if self.sub_sample:
-            return spread_over_pools(weights, 2, height, width)
+            return unpool_weights(weights, 2, height, width)
         return weights.unflatten(2, (height, width))
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,13 +35,13 @@ from .layers import (
     ActLayer,
     NormLayer,
     conv_norm_act,
-    evaluating,
+    eval_mode,
     flatten_pixels,
     interpolation_matrix,
     max_pool,
     point_indices,
-    spread_over_pools,
     unflatten_pixels,
+    unpool_weights,
 )
 
 
@@ -149,7 +149,7 @@ class _PooledAttention(_SelfAttention):
         shares = share_of_row[:, :, None] * share_of_column[:, None]
         weights = softmax_weights(query[:, corners.flatten()], key, self.scale)
         weights = (weights.unflatten(1, (len(index), -1)) * shares.flatten(1)[..., None]).sum(2)
-        return spread_over_pools(weights, self.size, height, width)
+        return unpool_weights(weights, self.size, height, width)
 
     @staticmethod
     def _neighbours(position: Tensor, pooled_size: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,7 +241,7 @@ class BaseObjectContext(nn.Module):
             (B, P, H, W), float32 or better.
         """
         index = point_indices(points, *x.shape[2:]).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             return _mean_map(self.stages, x, index)
 
 
@@ -289,7 +289,7 @@ class PyramidObjectContext(nn.Module):
         Arguments and result are those of :meth:`BaseObjectContext.attention_map`.
         """
         index = point_indices(points, *x.shape[2:]).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             return _mean_map(self.stages, x, index)
 
 
@@ -343,7 +343,7 @@ class ASPObjectContext(nn.Module):
         Arguments and result are those of :meth:`BaseObjectContext.attention_map`.
         """
         index = point_indices(points, *x.shape[2:]).to(x.device)
-        with evaluating(self):
+        with eval_mode(self):
             return self.context.attention_map(self.in_conv(x), index)
 
 

@@ -24,7 +24,7 @@ from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 from mmseg_attn.ops.psa import point_attention
 
-from .layers import ActLayer, NormLayer, conv_norm_act, evaluating, interpolation_matrix, point_indices
+from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, interpolation_matrix, point_indices
 
 PSA_TYPES = ('collect', 'distribute', 'bi-direction')
 
@@ -132,7 +132,7 @@ class PointwiseSpatialAttention(nn.Module):
         enlarge, shrink = zip(*(self._resizing(full, small, align_corners, x) for full, small in
                                 zip(size, (height, width), strict=True)), strict=True)
         maps = []
-        with evaluating(self):
+        with eval_mode(self):
             features = [self._predictors(x, direction)[1] for direction in self.directions]
         with torch.autocast(x.device.type, enabled=False):
             for row, column in points.tolist():

@@ -6,7 +6,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmseg_attn.checkpoints.model import load_model
+from mmseg_attn.checkpoints.model import model_config
 from mmseg_attn.registry import MODELS
 
 from .settings import CONFIG
@@ -22,7 +22,7 @@ def head_config(method: str, in_channels: int | None = None, channels: int | Non
         in_channels: channels of the backbone's last stage; its other stages, where a head reads them, in proportion.
         channels: channels of the attention.
     """
-    config = load_model(f'{method}{CONFIG}.py')['decode_head']
+    config = model_config(f'{method}{CONFIG}.py')['decode_head']
     single = isinstance(config['in_channels'], int)
     if in_channels is not None:
         config['in_channels'] = in_channels if single else [

@@ -16,15 +16,16 @@ BATCH, SIZE = 2, (13, 20)
 # Rounding came to 2e-5 and 6e-4 at most, in CCNet, whose logits have no scale.
 TOLERANCE = {'evaluation': 2e-4, 'training': 5e-3}
 # In float64 it came to 1e-13. An error of 1e-3 in a weight of the attention comes to 3e-5 and more.
-TOLERANCE_OF_DOUBLE = 1e-9
+DOUBLE_TOLERANCE = 1e-9
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
 class WrongResultError(RuntimeError):
     """What is to be measured computes something else than it should."""
 
 
-def check_against_peer(ours: Case, theirs: Case, device: torch.device, training: bool,
-                       difference: float = TOLERANCE_OF_DOUBLE) -> float:
+def check_against_baseline(ours: Case, theirs: Case, device: torch.device, training: bool,
+                           tolerance: float = DOUBLE_TOLERANCE) -> float:
     """Compares two cases with the same weights.
 
     In float64 on the CPU, where nothing hides behind rounding: outputs, and in training also the gradients of inputs
@@ -35,23 +36,23 @@ def check_against_peer(ours: Case, theirs: Case, device: torch.device, training:
         ours, theirs: the cases.
         device: where they will be measured.
         training: in training mode; otherwise in evaluation.
-        difference: by which they may differ in float64.
+        tolerance: by which they may differ in float64.
 
     Returns:
         The largest error ``|a - b| / |b|`` that was met in float32.
 
     Raises:
-        WrongResultError: that is more than :data:`TOLERANCE`; one in float64 is more than ``difference``; or a gradient
+        WrongResultError: that is more than :data:`TOLERANCE`; one in float64 is more than ``tolerance``; or a gradient
             is not finite.
     """
-    _check_in_double(ours, theirs, training, difference)
+    _check_in_double(ours, theirs, training, tolerance)
     inputs = ours.inputs(BATCH, SIZE, device)
     return _compare(_results(ours, inputs, training), _results(theirs, inputs, training), "mmseg's",
                     _tolerance(training))
 
 
 def check_against_double(case: Case, device: torch.device, training: bool) -> float:
-    """Compares float32 on ``device`` with float64 on the CPU, as :func:`check_against_peer` does two cases."""
+    """Compares float32 on ``device`` with float64 on the CPU, as :func:`check_against_baseline` does two cases."""
     inputs = case.inputs(BATCH, SIZE, device)
     expected = _results(case, [x.double().cpu() for x in inputs], training)
     return _compare(_results(case, inputs, training), expected, 'float64 on the CPU', _tolerance(training))
@@ -61,7 +62,7 @@ def _tolerance(training: bool) -> float:
     return TOLERANCE['training' if training else 'evaluation']
 
 
-def _check_in_double(ours: Case, theirs: Case, training: bool, difference: float) -> None:
+def _check_in_double(ours: Case, theirs: Case, training: bool, tolerance: float) -> None:
     inputs = [x.double() for x in ours.inputs(BATCH, SIZE)]
     try:
         expected = _exact_results(theirs, inputs, training)
@@ -69,7 +70,7 @@ def _check_in_double(ours: Case, theirs: Case, training: bool, difference: float
         raise
     except RuntimeError:
         return
-    _compare(_exact_results(ours, inputs, training), expected, "mmseg's in float64", difference)
+    _compare(_exact_results(ours, inputs, training), expected, "mmseg's in float64", tolerance)
 
 
 def _results(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
@@ -84,7 +85,7 @@ def _exact_results(case: Case, inputs: list[Tensor], training: bool) -> dict[str
     case = _copy(case, inputs)
     found = _run(case, inputs, training)
     if training:
-        found['gradients of the parameters'] = _regardless_of_names(case)
+        found['gradients of the parameters'] = _projected_gradients(case)
         # Statistics of norms and bases of EM.
         found |= {f'{name} in evaluation afterwards': out for name, out in _run(case, inputs, False).items()}
     return found
@@ -98,7 +99,7 @@ def _copy(case: Case, inputs: list[Tensor]) -> Case:
 def _run(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
     case.train(training)
     for module in case.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
+        if isinstance(module, DROPOUTS):
             module.eval()
     with torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False):
         if not training:
@@ -116,7 +117,7 @@ def _run(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _regardless_of_names(case: Case) -> Tensor:
+def _projected_gradients(case: Case) -> Tensor:
     """Derivatives along functions of the parameters, which have the same values in both cases under other names.
 
     Not along the parameters themselves: weights before a norm would contribute nothing.

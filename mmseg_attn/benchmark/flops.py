@@ -7,8 +7,12 @@ two, whereas the field, with mmengine and fvcore, counts it as one: so do the nu
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode
+
+try:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+except ImportError:  # it is private; then everything is computed
+    FakeTensorMode = None
 
 CONVENTION = ('multiply-adds of a forward in evaluation, each counted as one, of matrix products, convolutions and '
               'attention; not of norms, activations, pooling and interpolation')
@@ -27,7 +31,7 @@ def count_flops(module: nn.Module, shapes: list[tuple[int, ...]]) -> dict[str, i
     training = module.training
     module.eval()
     try:
-        if not is_compiled(module):
+        if FakeTensorMode and not is_compiled(module):
             try:
                 with FakeTensorMode():
                     return _count(module, shapes, {k: torch.empty(v.shape, dtype=v.dtype) for k, v in _state(module)})
@@ -64,10 +68,12 @@ def _count(module: nn.Module, shapes: list[tuple[int, ...]], state: dict[str, Te
 
 
 def _counter() -> FlopCounterMode:
-    # The fused attention of the CPU is the only one that PyTorch has no formula for.
-    return FlopCounterMode(display=False, custom_mapping={
-        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _sdpa_flops})
+    # The fused attention of the CPU is the only one that PyTorch has no formula for. Where it has another name it is
+    # not counted.
+    fused = getattr(torch.ops.aten, '_scaled_dot_product_flash_attention_for_cpu', None)
+    return FlopCounterMode(display=False, custom_mapping={fused: _sdpa_flops} if fused else {})
 
 
 def _sdpa_flops(query: torch.Size, key: torch.Size, value: torch.Size, *_, out_shape=None, **__) -> int:
-    return sdpa_flop_count(query, key, value)
+    batch, heads, num_queries, width = query
+    return 2 * batch * heads * num_queries * key[2] * (width + value[3])

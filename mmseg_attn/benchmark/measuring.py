@@ -8,11 +8,11 @@ from functools import partial
 
 import torch
 
+from .baselines import DOUBLE_TOLERANCES, build_pair, why_no_baseline
 from .cases import Case, attention_of, build_head, head_config, randomize
-from .checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
+from .checks import DOUBLE_TOLERANCE, WrongResultError, check_against_baseline, check_against_double
 from .flops import count_flops, is_compiled
 from .memory import OUT_OF_MEMORY, is_out_of_memory, peak_memory
-from .peers import DIFFERENCES, build_pair, why_no_peer
 from .settings import Settings
 from .step import Step
 from .timing import interleaved_times, quartiles, ratio
@@ -20,7 +20,7 @@ from .timing import interleaved_times, quartiles, ratio
 OURS, THEIRS = 'mmseg_attn', 'mmseg'
 WRONG = 'wrong result'
 # What an operator, a head or an allocator raises where it cannot do what is asked for.
-CANNOT = (RuntimeError, ValueError, AssertionError, MemoryError)
+RUN_ERRORS = (RuntimeError, ValueError, AssertionError, MemoryError)
 
 
 @dataclass
@@ -63,20 +63,20 @@ def measure(method: str, settings: Settings, advance: Callable[[str, int], None]
         settings: of the benchmark.
         advance: called with a description and the number of rounds done since the last call.
     """
-    contenders = _Contenders(method, settings)
+    benchmark = _MethodBenchmark(method, settings)
     advance(f'{method}: checking', 0)
-    contenders.build_and_check()
+    benchmark.build_and_check()
     for size in settings.sizes:
         for mode in settings.modes:
             what = f'{method} {size[0]}x{size[1]} {mode}'
             advance(what, 0)
-            rows = contenders.measure(size, mode, after_round=partial(advance, what, 1))
+            rows = benchmark.measure(size, mode, after_round=partial(advance, what, 1))
             if not any(row.times_ms for row in rows):
                 advance(what, settings.runs)
             yield rows
 
 
-class _Contenders:
+class _MethodBenchmark:
     """Ours and, if asked for, mmseg's."""
 
     def __init__(self, method: str, settings: Settings):
@@ -92,7 +92,7 @@ class _Contenders:
             self._build()
             for mode in self.settings.modes:
                 self.errors[mode] = self._check(training=mode != 'forward')
-        except CANNOT as error:
+        except RUN_ERRORS as error:
             self.reasons = {code: _reason(error) for code in self.cases or [OURS]} | self.reasons
             self.cases.clear()
 
@@ -101,7 +101,7 @@ class _Contenders:
         torch.manual_seed(settings.seed)
         config = head_config(self.method, settings.in_channels, settings.channels)
         if settings.against:
-            why_not = why_no_peer(self.method, settings.level)
+            why_not = why_no_baseline(self.method, settings.level)
             if why_not:
                 self.reasons[THEIRS] = f'not measured: {why_not}'
             else:
@@ -115,11 +115,11 @@ class _Contenders:
     def _check(self, training: bool) -> float:
         if THEIRS in self.cases:
             try:
-                return check_against_peer(self.cases[OURS], self.cases[THEIRS], self.device, training,
-                                          DIFFERENCES.get(self.method, TOLERANCE_OF_DOUBLE))
+                return check_against_baseline(self.cases[OURS], self.cases[THEIRS], self.device, training,
+                                              DOUBLE_TOLERANCES.get(self.method, DOUBLE_TOLERANCE))
             except WrongResultError:
                 raise
-            except CANNOT as error:
+            except RUN_ERRORS as error:
                 # Such as a compiled operator without an implementation for this device.
                 self.reasons[THEIRS] = _reason(error)
                 del self.cases[THEIRS]
@@ -144,7 +144,7 @@ class _Contenders:
                 if self.device.type == 'cuda' or not is_compiled(case):
                     row.memory_mib = peak_memory(step, self.device) / 2**20
                 steps[code] = step
-            except CANNOT as error:
+            except RUN_ERRORS as error:
                 row.status = _reason(error)
             step = inputs = None
             self._release(case, failed=row.status != 'ok')
@@ -156,7 +156,7 @@ class _Contenders:
         times = {}
         try:
             times = interleaved_times(steps, settings.runs, self.device, settings.seed, after_round) if steps else {}
-        except CANNOT as error:
+        except RUN_ERRORS as error:
             for code in steps:
                 rows[code].status, rows[code].memory_mib = _reason(error), None
         for code, values in times.items():
@@ -179,7 +179,7 @@ class _Contenders:
 def _gflops(case: Case, size: tuple[int, int]) -> float | None:
     try:
         return count_flops(case, case.shapes(1, size))[''] / 1e9
-    except CANNOT:
+    except RUN_ERRORS:
         return None
 
 

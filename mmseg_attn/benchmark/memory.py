@@ -1,7 +1,9 @@
 """The peak of the memory that a computation needs beyond what is allocated before it."""
 
 import gc
+import json
 import sys
+import tempfile
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
@@ -31,9 +33,17 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device) - before
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == '[memory]']
-    events.sort(key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in events), initial=0))
+    events = [event for event in _trace(profiler) if event.get('name') == '[memory]']
+    events.sort(key=lambda event: event['ts'])
+    return max(accumulate((event['args']['Bytes'] for event in events), initial=0))
+
+
+def _trace(profiler: torch.profiler.profile) -> list[dict]:
+    """The events of a profile. The file is the only way to those of single allocations that is not private."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'trace.json')
+        profiler.export_chrome_trace(str(path))
+        return json.loads(path.read_text())['traceEvents']
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -42,7 +52,7 @@ def is_out_of_memory(error: BaseException) -> bool:
             or "can't allocate memory" in text or 'could not create a memory' in text)
 
 
-def refuse_what_does_not_fit() -> None:
+def limit_memory() -> None:
     """Lets an allocation fail that is beyond the memory free now; Linux would promise it and end the process later.
 
     Limits of a container or a Slurm job that are lower than the machine's memory are not known to it.

@@ -1,5 +1,6 @@
 """Converts a checkpoint of another code base into one of ours, and says under which config it is exact."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import mmseg_attn
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import whole
 
-from .model import check_fit, differences, load_model, read_sizes, set_all
-from .plan import Given, Plan, Source, State
+from .model import check_fit, model_config, overrides_between, read_sizes, with_settings
+from .plan import CheckpointSource, ConversionInput, Plan, StateDict
 from .reading import Checkpoint, read_checkpoint
 from .sources import SOURCES
 
@@ -35,8 +36,8 @@ class Conversion:
         dataset_meta: the names of the classes and their colours that the file holds, which inference draws with.
     """
 
-    source: Source
-    state_dict: State
+    source: CheckpointSource
+    state_dict: StateDict
     mapped: list[tuple[str, str]]
     dropped: list[tuple[str, str]]
     config: str | None
@@ -65,7 +66,9 @@ class Conversion:
                 raise
             with_these = f' with {", ".join(f"{k}={v!r}" for k, v in self.overrides.items())}' if self.overrides else ''
             raise UserError(f'{error}\n  They fit configs/{self.config}{with_these}.') from error
-        return differences(model, dict(self.model, auxiliary_head=model.get('auxiliary_head'))) if self.model else {}
+        if not self.model:
+            return {}
+        return overrides_between(model, dict(self.model, auxiliary_head=model.get('auxiliary_head')))
 
     def save(self, path: str | Path, dataset_meta: dict | None = None) -> None:
         """Writes ``dict(state_dict=..., meta=...)``, whole or not at all."""
@@ -102,7 +105,7 @@ def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None =
     settings = {key.removeprefix('model.'): value for key, value in (settings or {}).items()}
     what = f'{checkpoint.path}, read as {found.description}'
     try:
-        plan = found.plan(Given(checkpoint.state_dict, checkpoint.meta, settings))
+        plan = found.plan(ConversionInput(checkpoint.state_dict, checkpoint.meta, settings))
         state = checkpoint.state_dict
         if plan.inplace_abn if inplace_abn is None else inplace_abn:
             state = _without_inplace_abn(state)
@@ -111,39 +114,46 @@ def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None =
         sizes = {} if plan.config is None or plan.model else read_sizes(state)
     except (IndexError, KeyError, AttributeError, RuntimeError) as error:
         raise UserError(f'{what}: weights are missing or have another number of dimensions ({error})') from error
-    dropped += [(name, 'not weights') for name in checkpoint.beside]
+    dropped += [(name, 'not weights') for name in checkpoint.other_entries]
     config, overrides, model = plan.config, {}, plan.model
     if config is not None:
-        base = load_model(config)
-        model = set_all(model or base, sizes | settings | plan.settings)
+        base = model_config(config)
+        model = with_settings(model or base, sizes | settings | plan.settings)
         check_fit(model, state, what)
-        overrides = differences(base, model)
+        overrides = overrides_between(base, model)
     # A copy of its own for each: a view would be saved with all of what it is a view of.
     state = {key: value.clone(memory_format=torch.contiguous_format) for key, value in state.items()}
     return Conversion(found, state, mapped, dropped, config, overrides, model, list(plan.notes), plan.source_config,
                       _dataset_meta(checkpoint.meta))
 
 
-def _find_source(checkpoint: Checkpoint, method: str | None, source: str | None) -> Source:
+def _find_source(checkpoint: Checkpoint, method: str | None, source: str | None) -> CheckpointSource:
     method, source = (name and name.lower() for name in (method, source))
-    wanted = [s for s in SOURCES if method in (None, s.method) and (source is None or source in s.names)]
+    wanted = [s for s in SOURCES if s.is_meant(method, source)]
     if not wanted:
         known = sorted({(s.method, name) for s in SOURCES for name in s.names})
         raise UserError(f'there is no conversion for method {method!r} from source {source!r}; there are '
                         + ', '.join(f'{m} from {n}' for m, n in known))
-    found = [s for s in wanted if s.recognises(checkpoint.state_dict)]
-    if found:
-        return found[0]
+    found = _first_that_recognises(wanted, checkpoint)
+    if found is None:
+        asked = ' or '.join(sorted({s.title for s in wanted})) if method or source else 'any source known here'
+        raise UserError(f'{checkpoint.path} is not a checkpoint of {asked}: {_what_it_looks_like(checkpoint)}')
+    return found
+
+
+def _first_that_recognises(sources: Sequence[CheckpointSource], checkpoint: Checkpoint) -> CheckpointSource | None:
+    return next((s for s in sources if s.recognises(checkpoint.state_dict)), None)
+
+
+def _what_it_looks_like(checkpoint: Checkpoint) -> str:
+    other = _first_that_recognises(SOURCES, checkpoint)
+    if other is not None:
+        return f'it looks like {other.title}'
     keys = list(checkpoint.state_dict)
-    other = [s for s in SOURCES if s.recognises(checkpoint.state_dict)]
-    hint = f'it looks like {other[0].method} of {other[0].description}' if other else (
-        f'its {len(keys)} keys are {", ".join(keys[:4])} ... {keys[-1]}')
-    asked = ' or '.join(sorted({f'{s.method} of {s.description}' for s in wanted})) if method or source else (
-        'any source known here')
-    raise UserError(f'{checkpoint.path} is not a checkpoint of {asked}: {hint}')
+    return f'its {len(keys)} keys are {", ".join(keys[:4])} ... {keys[-1]}'
 
 
-def _rename(state: State, plan: Plan, checkpoint: Checkpoint) -> tuple[State, list, list]:
+def _rename(state: StateDict, plan: Plan, checkpoint: Checkpoint) -> tuple[StateDict, list, list]:
     renamed, mapped, dropped, unknown = {}, [], [], []
     for key, value in state.items():
         prefixes = [p for p in (*plan.names, *plan.dropped) if key == p or key.startswith(f'{p}.')]
@@ -172,12 +182,12 @@ def _dataset_meta(meta: dict) -> dict | None:
     return dict(classes=tuple(map(str, theirs['classes'])), palette=theirs.get('palette'))
 
 
-def _without_inplace_abn(state: State) -> State:
+def _without_inplace_abn(state: StateDict) -> StateDict:
     return {key: value.abs() + ABN_EPS if key.endswith('.weight') and value.ndim == 1 else value
             for key, value in state.items()}
 
 
-def _fold_biases(state: State, folded: dict[str, str]) -> State:
+def _fold_biases(state: StateDict, folded: dict[str, str]) -> StateDict:
     """Convolution + bias before a norm is the convolution before a norm of a mean that much smaller."""
     state = dict(state)
     for conv, norm in folded.items():

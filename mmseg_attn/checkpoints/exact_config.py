@@ -5,7 +5,7 @@ from mmengine.config import Config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import configs_folder
 
-from .config_text import literals_of
+from .config_text import literals_of, text_of
 from .conversion import Conversion
 from .trust import check_types, without_loading
 
@@ -18,6 +18,6 @@ def exact_config(conversion: Conversion) -> Config:
         check_types(conversion.source_config, 'the config in the file')
         cfg = Config(without_loading(conversion.source_config))
     cfg.model = conversion.model
-    if literals_of(cfg.pretty_text).keys() != cfg.keys():
+    if literals_of(text_of(cfg)).keys() != cfg.keys():
         raise UserError('the config in the file cannot be written as a config: some of its values are no literals')
     return cfg

@@ -11,30 +11,30 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import configs_folder
 
 from .fit import check_weights
-from .plan import State, count
+from .plan import StateDict, count_keys
 
 # Blocks of the four stages -> depth of the ResNet, by whether a block has a third convolution.
 DEPTHS = {(3, 4, 6, 3): {True: 50, False: 34}, (2, 2, 2, 2): {False: 18}, (3, 4, 23, 3): {True: 101},
           (3, 8, 36, 3): {True: 152}}
 # Settings that change nothing in what the network computes in evaluation.
-INDIFFERENT = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_eval', 'frozen_stages',
+IGNORED_SETTINGS = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_eval', 'frozen_stages',
                'with_cp', 'ignore_index'}
-INDIFFERENT_OF_NORMS = {'requires_grad', 'momentum'}
+IGNORED_NORM_SETTINGS = {'requires_grad', 'momentum'}
 PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head', 'test_cfg')
 
 
-def load_model(config: str) -> dict:
+def model_config(config: str) -> dict:
     """The model of a config, given relative to ``configs/``."""
     return Config.fromfile(configs_folder() / config).model.to_dict()
 
 
-def read_sizes(state: State) -> dict[str, object]:
+def read_sizes(state: StateDict) -> dict[str, object]:
     """What the shapes of the weights tell of any model: depth and widths of a ResNet, classes and widths of the heads.
 
     Raises:
         UserError: the backbone is no ResNet, or the classifier is missing.
     """
-    blocks = tuple(count(state, f'backbone.layer{i}.{{}}.conv1.weight') for i in range(1, 5))
+    blocks = tuple(count_keys(state, f'backbone.layer{i}.{{}}.conv1.weight') for i in range(1, 5))
     depth = DEPTHS.get(blocks, {}).get('backbone.layer1.0.conv3.weight' in state)
     if depth is None:
         raise UserError(f'the backbone is no ResNet known here: it has {blocks} blocks in its four stages')
@@ -58,7 +58,7 @@ def read_sizes(state: State) -> dict[str, object]:
     return sizes
 
 
-def set_all(model: dict, settings: dict[str, object]) -> dict:
+def with_settings(model: dict, settings: dict[str, object]) -> dict:
     """A copy of ``model`` with 'part.name' -> value set, an auxiliary head added where there is none."""
     model = deepcopy(model)
     if settings.get('auxiliary_head', model) is None:
@@ -68,7 +68,7 @@ def set_all(model: dict, settings: dict[str, object]) -> dict:
         target = model
         for parent in parents:
             if target.get(parent) is None:
-                target[parent] = load_model('_base_/resnet50_d8.py').get(parent) or {}
+                target[parent] = model_config('_base_/resnet50_d8.py').get(parent) or {}
             target = target[parent]
             if not isinstance(target, dict):
                 raise UserError(f'there is no setting {path}: {parent} is {target!r}')
@@ -76,7 +76,7 @@ def set_all(model: dict, settings: dict[str, object]) -> dict:
     return model
 
 
-def differences(model: dict, wanted: dict) -> dict[str, object]:
+def overrides_between(model: dict, wanted: dict) -> dict[str, object]:
     """What to set in ``model`` to make it compute what ``wanted`` does, as 'model.part.name' -> value."""
     found = {}
     for part in PARTS:
@@ -88,11 +88,11 @@ def differences(model: dict, wanted: dict) -> dict[str, object]:
 
 def _compare(model: object, wanted: object, path: str, found: dict) -> None:
     if not isinstance(model, dict) or not isinstance(wanted, dict) or path.endswith(('_cfg', '.norm', '.activation')):
-        if _plain(model) != _plain(wanted):
+        if _comparable(model) != _comparable(wanted):
             found[path] = wanted
         return
     for name in wanted.keys() | model.keys():
-        if name in INDIFFERENT or (path == 'model.data_preprocessor' and name in ('type', 'size')):
+        if name in IGNORED_SETTINGS or (path == 'model.data_preprocessor' and name in ('type', 'size')):
             continue
         ours, theirs = (part.get(name, _default(part, name)) for part in (model, wanted))
         _compare(ours, theirs, f'{path}.{name}', found)
@@ -110,14 +110,14 @@ def _default(part: dict, name: str) -> object:
     return None
 
 
-def _plain(value: object) -> object:
+def _comparable(value: object) -> object:
     if isinstance(value, dict):
-        value = {k: _plain(v) for k, v in value.items() if k not in INDIFFERENT_OF_NORMS}
+        value = {k: _comparable(v) for k, v in value.items() if k not in IGNORED_NORM_SETTINGS}
         return dict(value, type='BN') if value.get('type') == 'SyncBN' else value
-    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+    return [_comparable(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def check_fit(model: dict, state: State, what: str) -> None:
+def check_fit(model: dict, state: StateDict, what: str) -> None:
     """Builds the model and compares its parameters with ``state``.
 
     Raises:

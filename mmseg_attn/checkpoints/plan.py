@@ -8,14 +8,14 @@ from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 
-State = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Given:
+class ConversionInput:
     """What a plan is made from: the weights, mmengine's meta, and the settings that the user gives."""
 
-    state: State
+    state: StateDict
     meta: dict = field(default_factory=dict)
     settings: dict[str, object] = field(default_factory=dict)
 
@@ -45,35 +45,43 @@ class Plan:
     settings: dict[str, object] = field(default_factory=dict)
     inplace_abn: bool = False
     folded: dict[str, str] = field(default_factory=dict)
-    finish: Callable[[State], State] = lambda state: state
+    finish: Callable[[StateDict], StateDict] = lambda state: state
     notes: tuple[str, ...] = ()
     model: dict | None = None
     source_config: dict | None = None
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """A code base whose checkpoints of one method can be converted.
 
     Args:
         names: what selects it, the first being its name.
         method: the stem of the method.
         description: whose code.
-        marks: keys that every file of it has, and that together no other source has; ``*`` stands for anything.
+        signature_keys: every file of it has these, and together no other source has them; ``*`` stands for anything.
         plan: makes the plan for one file.
     """
 
     names: tuple[str, ...]
     method: str
     description: str
-    marks: tuple[str, ...]
-    plan: Callable[[Given], Plan]
+    signature_keys: tuple[str, ...]
+    plan: Callable[[ConversionInput], Plan]
 
-    def recognises(self, state: State) -> bool:
-        return all(fnmatch.filter(state, mark) for mark in self.marks)
+    @property
+    def title(self) -> str:
+        return f'{self.method} of {self.description}'
+
+    def is_meant(self, method: str | None, name: str | None) -> bool:
+        """Whether the user asks for it; None asks for any."""
+        return method in (None, self.method) and (name is None or name in self.names)
+
+    def recognises(self, state: StateDict) -> bool:
+        return all(fnmatch.filter(state, key) for key in self.signature_keys)
 
 
-def count(state: State, template: str) -> int:
+def count_keys(state: StateDict, template: str) -> int:
     """How many of the keys ``template.format(0)``, ``template.format(1)``, ... there are, without a gap."""
     number = 0
     while template.format(number) in state:

@@ -25,13 +25,13 @@ NEEDS_CODE = re.compile(r'GLOBAL (\S+) (?:was not an allowed|whose module)|unrec
 class Checkpoint:
     """Weights as a file names them, less the prefixes of wrappers.
 
-    ``beside`` names what else the file holds; ``meta`` is mmengine's, which tells of the config.
+    ``other_entries`` names what else the file holds; ``meta`` is mmengine's, which tells of the config.
     """
 
     path: Path
     state_dict: dict[str, Tensor]
     meta: dict = field(default_factory=dict)
-    beside: list[str] = field(default_factory=list)
+    other_entries: list[str] = field(default_factory=list)
 
 
 def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
@@ -51,10 +51,11 @@ def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
     if path.stat().st_size == 0:
         raise UserError(f'{path} is empty: the download or the saving was cut off')
     content = _load(path, allow_pickle)
-    weights, beside = _unwrap(content, path)
+    weights, other_entries = _unwrap(content, path)
     meta = content.get('meta') if isinstance(content, dict) else None
     weights = {name: _checked(value, name, path) for name, value in _strip_prefixes(weights).items()}
-    return Checkpoint(path, weights, meta if isinstance(meta, dict) else {}, [ascii(name)[1:-1] for name in beside])
+    return Checkpoint(path, weights, meta if isinstance(meta, dict) else {},
+                      [ascii(name)[1:-1] for name in other_entries])
 
 
 def _checked(value: Tensor, name: str, path: Path) -> Tensor:
@@ -107,10 +108,10 @@ def _code_in(reason: str) -> str | None:
 
 def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """The weights, and the names of what lies beside them and the path to them."""
-    beside: list[str] = []
+    other_entries: list[str] = []
     for _ in range(3):
         if isinstance(content, nn.Module):
-            return dict(content.state_dict()), beside
+            return dict(content.state_dict()), other_entries
         if not isinstance(content, dict):
             break
         named = {k: v for k, v in content.items() if isinstance(k, str)}
@@ -119,8 +120,8 @@ def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if inner is None:
             if not tensors:
                 break
-            return tensors, beside + [str(k) for k in content if k not in tensors]
-        beside += [str(k) for k in content if k != inner]
+            return tensors, other_entries + [str(k) for k in content if k not in tensors]
+        other_entries += [str(k) for k in content if k != inner]
         content = content[inner]
     raise UserError(f'{path} holds no weights: neither tensors nor a dictionary of tensors under one of '
                     f'{", ".join(CONTAINERS)} (found {_describe(content)})')

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
+GETATTR = 'builtins.getattr'
+# Since 2.6 a function can be registered under another name.
+NAMED = torch.__version__ >= (2, 6)
 STATISTICS = ('min', 'max', 'mean', 'current')
 
 
@@ -18,7 +21,7 @@ def allow_mmengine_checkpoints() -> None:
     number_types = [type(np.dtype(name)) for name in ('float32', 'float64', 'int32', 'int64', 'uint32')]
     torch.serialization.add_safe_globals([
         HistoryBuffer, np.ndarray, np.dtype, *number_types, core.multiarray._reconstruct, core.multiarray.scalar,
-        _method_of_history])
+        (_method_of_history, GETATTR) if NAMED else _method_of_history])
 
 
 def _method_of_history(owner: object, name: str) -> object:
@@ -28,6 +31,7 @@ def _method_of_history(owner: object, name: str) -> object:
     return getattr(owner, name)
 
 
-# The name under which PyTorch looks it up.
-_method_of_history.__module__ = 'builtins'
-_method_of_history.__qualname__ = _method_of_history.__name__ = 'getattr'
+if not NAMED:
+    # Before it PyTorch looks a function up under its own name.
+    _method_of_history.__module__, _, name = GETATTR.rpartition('.')
+    _method_of_history.__qualname__ = _method_of_history.__name__ = name

@@ -10,9 +10,9 @@ import mmseg_attn.registry
 from mmseg_attn.common.errors import UserError
 
 SCOPES = ('', 'mmengine', 'mmcv', 'mmseg', 'mmseg_attn')
-NAMES = ('type', 'constructor', 'runner_type')
+TYPE_KEYS = ('type', 'constructor', 'runner_type')
 # What loads files or code when the config is used.
-UNWANTED = ('custom_imports', 'load_from', 'resume', 'pretrained')
+LOADING_KEYS = ('custom_imports', 'load_from', 'resume', 'pretrained')
 
 
 def check_types(config: object, where: str) -> None:
@@ -23,7 +23,7 @@ def check_types(config: object, where: str) -> None:
     """
     if isinstance(config, dict):
         for key, value in config.items():
-            if key in NAMES and not (isinstance(value, str) and _is_registered(value)):
+            if key in TYPE_KEYS and not (isinstance(value, str) and _is_registered(value)):
                 raise UserError(
                     f'{where} has the {key} {value!r}, which neither OpenMMLab nor this package registers, and which '
                     'would be imported and called.\n  If you know it, save the weights without their config: '
@@ -38,7 +38,7 @@ def without_loading(config: object) -> object:
     """``config`` without what would load other files: imports, pretrained weights."""
     if isinstance(config, dict):
         return {key: without_loading(value) for key, value in config.items()
-                if key not in UNWANTED and not (key == 'init_cfg' and 'checkpoint' in str(value))}
+                if key not in LOADING_KEYS and not (key == 'init_cfg' and 'checkpoint' in str(value))}
     if isinstance(config, list | tuple):
         return type(config)(without_loading(value) for value in config)
     return config

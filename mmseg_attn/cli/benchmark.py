@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.benchmark import report
     from mmseg_attn.benchmark.benchmark import check_accuracies, check_out, describe, run, show
     from mmseg_attn.benchmark.measuring import WRONG
-    from mmseg_attn.benchmark.memory import refuse_what_does_not_fit
+    from mmseg_attn.benchmark.memory import limit_memory
     from mmseg_attn.benchmark.results import read_accuracies
     from mmseg_attn.common.files import require_writable
     console = Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -89,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
     if args.threads:
         torch.set_num_threads(args.threads)
     if settings.device == 'cpu':
-        refuse_what_does_not_fit()
+        limit_memory()
     # As the configs have it.
     torch.backends.cudnn.benchmark = True
     # At the end of its time a cluster ends a job by SIGTERM.

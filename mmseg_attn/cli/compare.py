@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     check_equal(configs, args.own_schedules)
     for head, cfg in configs.items():
         for seed in args.seeds:
-            runs.check_folder(work_dir / head / f'seed{seed}', runs.seeded(cfg, seed))
+            runs.check_folder(work_dir / head / f'seed{seed}', runs.with_seed(cfg, seed))
     try:
         finished, failures = train_all(configs, args.seeds, work_dir, console)
     except KeyboardInterrupt:

@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.checkpoints import convert_checkpoint
     from mmseg_attn.checkpoints.conversion_report import print_report
     from mmseg_attn.checkpoints.exact_config import exact_config
-    from mmseg_attn.checkpoints.model import load_model
+    from mmseg_attn.checkpoints.model import model_config
     from mmseg_attn.checkpoints.options import as_options
     from mmseg_attn.common.classes import known_classes
     from mmseg_attn.common.shipped import configs_folder
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     if cfg is not None:
         name, overrides, base = args.config, conversion.check(cfg.model.to_dict(), args.config), cfg.model.to_dict()
     elif conversion.model is not None:
-        base = load_model(conversion.config)
+        base = model_config(conversion.config)
     if conversion.model is not None:
         if args.write_config:
             exact = exact_config(conversion)

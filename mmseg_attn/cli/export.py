@@ -47,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def check_arguments(args: argparse.Namespace) -> None:
     """Finds what is wrong before anything is computed."""
     from mmseg_attn.common.files import require_writable
-    from mmseg_attn.export.files import FORMATS, require
-    require(args.format)
+    from mmseg_attn.export.files import FORMATS, check_requirements
+    check_requirements(args.format)
     suffix = FORMATS[args.format].SUFFIX
     args.out = args.out or Path(Path(args.config).stem + suffix)
     if args.out.suffix != suffix:

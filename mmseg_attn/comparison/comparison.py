@@ -22,7 +22,7 @@ TRAIN = [sys.executable, '-m', 'mmseg_attn', 'train']
 
 
 def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, console: Console
-              ) -> tuple[dict[str, list[runs.Run]], dict[str, str]]:
+              ) -> tuple[dict[str, list[runs.TrainingRun]], dict[str, str]]:
     """Trains what has not been trained. Returns the finished runs of each head, and why others failed."""
     finished, failures = {}, {}
     columns = (*Progress.get_default_columns(), TextColumn('after'), TimeElapsedColumn())
@@ -32,7 +32,7 @@ def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, cons
         # Seed after seed, so that an early end has the same seeds of all heads.
         for seed in seeds:
             for head, cfg in configs.items():
-                folder, seeded = work_dir / head / f'seed{seed}', runs.seeded(cfg, seed)
+                folder, seeded = work_dir / head / f'seed{seed}', runs.with_seed(cfg, seed)
                 progress.update(task, description=f'{head}, seed {seed}', completed=done)
                 run = runs.read(folder)
                 if run is None:

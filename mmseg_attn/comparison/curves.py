@@ -5,10 +5,10 @@ from pathlib import Path
 
 from mmseg_attn.common.files import whole
 
-from .runs import Run
+from .runs import TrainingRun
 
 
-def draw(runs: dict[str, list[Run]], path: Path) -> None:
+def draw(runs: dict[str, list[TrainingRun]], path: Path) -> None:
     """Writes a picture of the curves and of the losses of the training.
 
     Args:
@@ -22,10 +22,10 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
     colours = colormaps['tab20'].colors
     for number, (head, of_head) in enumerate(runs.items()):
         style = dict(color=colours[number % len(colours)], linestyle='--' if number >= len(colours) else '-')
-        steps, low, mean, high = band([run.curve for run in of_head])
+        steps, low, mean, high = mean_and_range([run.curve for run in of_head])
         miou.plot(steps, mean, marker='o', markersize=3, label=head, **style)
         miou.fill_between(steps, low, high, color=style['color'], alpha=0.12, linewidth=0)
-        steps, _, mean, _ = band([run.losses for run in of_head])
+        steps, _, mean, _ = mean_and_range([run.losses for run in of_head])
         loss.plot(steps, mean, linewidth=1, **style)
     for axes, name in ((miou, 'mIoU on the validation data, %'), (loss, 'training loss, the sum of all of a head')):
         axes.set(xlabel='iteration', ylabel=name)
@@ -36,7 +36,7 @@ def draw(runs: dict[str, list[Run]], path: Path) -> None:
         figure.savefig(partial)
 
 
-def band(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float], list[float], list[float]]:
+def mean_and_range(curves: list[list[tuple[int, float]]]) -> tuple[list[int], list[float], list[float], list[float]]:
     """Steps that all curves have, and the least, mean and greatest value at each."""
     tables = [dict(curve) for curve in curves]
     steps = sorted(set.intersection(*(set(table) for table in tables)))

@@ -38,7 +38,7 @@ def seed_noise(scores: dict[str, list[float]]) -> SeedNoise | None:
     return SeedNoise(sqrt(squares / degrees), degrees, len(scores))
 
 
-def differences_beyond(noise: SeedNoise, scores: dict[str, list[float]]) -> list[tuple[str, str]]:
+def significant_differences(noise: SeedNoise, scores: dict[str, list[float]]) -> list[tuple[str, str]]:
     """(better, worse) of all pairs of heads whose means differ by more than noise."""
     found = []
     for a, b in combinations(scores, 2):

@@ -8,12 +8,12 @@ from mmseg_attn.common.config import load_config
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 
-COMPARED = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
+COMPARED_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
             'param_scheduler', 'custom_hooks', 'load_from')
 # What belongs to a head: its losses, what it needs of the backbone, and an upsampler or neck before it.
-OF_THE_HEAD = ('model.decode_head', 'model.auxiliary_head', 'model.neck', 'model.backbone.out_indices')
-WITHOUT_EFFECT = ('train_cfg.val_interval', )
-SCHEDULE = ('train_cfg', 'param_scheduler')
+HEAD_KEYS = ('model.decode_head', 'model.auxiliary_head', 'model.neck', 'model.backbone.out_indices')
+IRRELEVANT_KEYS = ('train_cfg.val_interval', )
+SCHEDULE_KEYS = ('train_cfg', 'param_scheduler')
 
 
 def prepare(path: Path, recipe: Path | None, options: dict | None, iters: int | None) -> Config:
@@ -82,10 +82,10 @@ def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
     """
     (first, reference), *others = configs.items()
     for name, cfg in others:
-        found = [key for part in COMPARED for key in differences(reference.get(part), cfg.get(part), part)
-                 if not _is_within(key, OF_THE_HEAD + WITHOUT_EFFECT)]
-        schedule = [key for key in found if _is_within(key, SCHEDULE)]
-        rest = [key for key in found if not _is_within(key, SCHEDULE)]
+        found = [key for part in COMPARED_KEYS for key in differing_keys(reference.get(part), cfg.get(part), part)
+                 if not _is_within(key, HEAD_KEYS + IRRELEVANT_KEYS)]
+        schedule = [key for key in found if _is_within(key, SCHEDULE_KEYS)]
+        rest = [key for key in found if not _is_within(key, SCHEDULE_KEYS)]
         if rest:
             raise UserError(f'{first} and {name} would not be compared fairly: they differ in {", ".join(rest[:5])}.\n'
                             '  --recipe FILE lays the settings of one file over all configs, --cfg-options single ones')
@@ -94,14 +94,14 @@ def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
                             '  --iters N trains all for as long; --own-schedules leaves each config its own')
 
 
-def differences(a: object, b: object, path: str = '') -> list[str]:
+def differing_keys(a: object, b: object, path: str = '') -> list[str]:
     """The settings in which two configs differ, as 'key.sub_key'; lists as a whole."""
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return [] if a == b else [path]
     found = []
     for key in sorted(a.keys() | b.keys(), key=str):
         inner = f'{path}.{key}' if path else str(key)
-        found += differences(a[key], b[key], inner) if key in a and key in b else [inner]
+        found += differing_keys(a[key], b[key], inner) if key in a and key in b else [inner]
     return found
 
 

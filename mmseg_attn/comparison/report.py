@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from .costs import Cost
 from .document import Block, Heading, Paragraph, Picture, Table
-from .noise import LEVEL, differences_beyond, seed_noise
-from .runs import Run
+from .noise import LEVEL, seed_noise, significant_differences
+from .runs import TrainingRun
 
 
 @dataclass(frozen=True)
 class Findings:
     """All that a comparison found, by head; a head without a finished run is in ``failures`` only."""
 
-    runs: dict[str, list[Run]]
+    runs: dict[str, list[TrainingRun]]
     costs: dict[str, Cost]
     failures: dict[str, str]
     image_size: tuple[int, int]
@@ -22,7 +22,7 @@ class Findings:
         return sorted(self.runs, key=lambda head: -mean_miou(self.runs[head]))
 
 
-def mean_miou(runs: list[Run]) -> float:
+def mean_miou(runs: list[TrainingRun]) -> float:
     return statistics.fmean(run.miou for run in runs)
 
 
@@ -35,13 +35,13 @@ def build(findings: Findings, circumstances: list[str], pictures: list[Picture])
         pictures: the learning curves and, if there are any, the samples.
     """
     order = findings.by_accuracy()
-    blocks = [*_results(findings, order), *_differences(findings, order), *_classes(findings, order)]
+    blocks = [*_result_blocks(findings, order), *_significance_blocks(findings, order), *_class_blocks(findings, order)]
     for picture in pictures:
         blocks += [Heading(picture.alt), picture]
     return [*blocks, Heading('How it was made'), *(Paragraph(text) for text in circumstances)]
 
 
-def _results(findings: Findings, order: list[str]) -> list[Block]:
+def _result_blocks(findings: Findings, order: list[str]) -> list[Block]:
     rows = []
     for head in order:
         runs, cost = findings.runs[head], findings.costs[head]
@@ -67,7 +67,7 @@ def _results(findings: Findings, order: list[str]) -> list[Block]:
     return blocks
 
 
-def _differences(findings: Findings, order: list[str]) -> list[Block]:
+def _significance_blocks(findings: Findings, order: list[str]) -> list[Block]:
     scores = {head: [run.miou for run in findings.runs[head]] for head in order}
     blocks = [Heading('Which differences exceed the seed noise')]
     if len(scores) < 2:
@@ -76,7 +76,7 @@ def _differences(findings: Findings, order: list[str]) -> list[Block]:
     if noise is None:
         return [*blocks, Paragraph('Every head was trained with one seed, so the noise is not known, and no difference '
                                    'between two heads can be told from chance: --seeds 0 1 2 trains with three.')]
-    beyond = set(differences_beyond(noise, scores))
+    beyond = set(significant_differences(noise, scores))
     counts = sorted({len(values) for values in scores.values()})
     threshold = noise.threshold(counts[0], counts[0])
     blocks.append(Paragraph(
@@ -99,7 +99,7 @@ def _differences(findings: Findings, order: list[str]) -> list[Block]:
     return [*blocks, Table(['head', 'better than', 'cannot be told from', 'worse than'], rows)]
 
 
-def _classes(findings: Findings, order: list[str]) -> list[Block]:
+def _class_blocks(findings: Findings, order: list[str]) -> list[Block]:
     names = list(dict.fromkeys(name for head in order for run in findings.runs[head] for name in run.classes))
     if not names:
         return []
@@ -114,7 +114,7 @@ def _spread(values: list[float]) -> str:
     return f'{statistics.stdev(values):.2f}' if len(values) > 1 else '-'
 
 
-def _training_memory(runs: list[Run]) -> str:
+def _training_memory(runs: list[TrainingRun]) -> str:
     found = [run.memory_mib for run in runs if run.memory_mib]
     return f'{max(found):.0f}' if found else '-'
 

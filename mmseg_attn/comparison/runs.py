@@ -9,15 +9,16 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import write_text
 from mmseg_attn.datasets.class_iou import PREFIX
 
-from .recipe import differences
+from .recipe import differing_keys
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
 # mmengine writes the config with these over ours.
-ADDED = {'launcher', 'resume', 'work_dir'}
+ADDED_KEYS = {'launcher', 'resume', 'work_dir'}
 
 
 class TrainingError(RuntimeError):
@@ -25,7 +26,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What a training ended with. mIoU and IoU in per cent, on the validation data, of the last iteration.
 
     ``curve`` has (iteration, mIoU) of every validation, ``losses`` (iteration, loss) of every line of the log.
@@ -42,7 +43,7 @@ class Run:
     memory_mib: float | None
 
 
-def seeded(cfg: Config, seed: int) -> Config:
+def with_seed(cfg: Config, seed: int) -> Config:
     cfg = Config(cfg.to_dict())
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     return cfg
@@ -56,7 +57,8 @@ def check_folder(folder: Path, cfg: Config) -> None:
     """
     if not (folder / CONFIG).is_file():
         return
-    found = [key for key in differences(Config.fromfile(folder / CONFIG).to_dict(), _as_read(cfg)) if key not in ADDED]
+    before = Config.fromfile(folder / CONFIG).to_dict()
+    found = [key for key in differing_keys(before, _as_read(cfg)) if key not in ADDED_KEYS]
     if found:
         raise UserError(f'{folder} holds a training with other settings ({", ".join(found[:5])}): '
                         'choose another --work-dir, or remove the folder')
@@ -64,19 +66,19 @@ def check_folder(folder: Path, cfg: Config) -> None:
 
 def _as_read(cfg: Config) -> dict:
     """The config as it comes back from a file, where tuples of numbers and keys may have become others."""
-    return Config.fromstring(cfg.pretty_text, file_format='.py').to_dict()
+    return Config.fromstring(text_of(cfg), file_format='.py').to_dict()
 
 
-def read(folder: Path) -> Run | None:
+def read(folder: Path) -> TrainingRun | None:
     """The finished training of a folder."""
     if not (folder / RESULT).is_file():
         return None
     fields = json.loads((folder / RESULT).read_text())
     fields['curve'], fields['losses'] = ([tuple(point) for point in fields[key]] for key in ('curve', 'losses'))
-    return Run(**fields)
+    return TrainingRun(**fields)
 
 
-def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[[int], None]) -> Run:
+def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[[int], None]) -> TrainingRun:
     """Trains in a process of its own, from the last checkpoint in the folder if there is one.
 
     Args:
@@ -89,7 +91,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
         TrainingError: the process failed; its output is in ``train.log``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / CONFIG, cfg.pretty_text)
+    write_text(folder / CONFIG, text_of(cfg))
     arguments = [str(folder / CONFIG), '--work-dir', str(folder), '--resume']
     with open(folder / LOG, 'a') as log:
         process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)
@@ -127,7 +129,7 @@ def scalars(folder: Path) -> list[dict]:
     return lines
 
 
-def _summary(folder: Path, cfg: Config) -> Run:
+def _summary(folder: Path, cfg: Config) -> TrainingRun:
     lines = scalars(folder)
     # What was repeated after an interruption is in the log twice, the later one last.
     validations = {line['step']: line for line in lines if 'mIoU' in line}
@@ -138,7 +140,7 @@ def _summary(folder: Path, cfg: Config) -> Run:
     last = validations[iters]
     times = [line['time'] for line in iterations.values() if 'time' in line]
     memory = [line['memory'] for line in iterations.values() if line.get('memory')]
-    return Run(
+    return TrainingRun(
         seed=cfg.randomness.seed, iters=iters, miou=last['mIoU'],
         classes={key.removeprefix(PREFIX): value for key, value in last.items() if key.startswith(PREFIX)},
         curve=[(step, line['mIoU']) for step, line in sorted(validations.items())],

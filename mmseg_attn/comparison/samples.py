@@ -15,7 +15,7 @@ from mmseg_attn.common.files import whole
 from mmseg_attn.registry import DATASETS
 
 COLUMNS = 8
-SIDE = 200  # pixels of the longer side of a tile
+TILE_SIDE = 200  # pixels of the longer side of a tile
 IGNORED = (0, 0, 0)
 
 
@@ -91,7 +91,7 @@ def colour(labels: np.ndarray, palette: list) -> np.ndarray:
 
 def _small(picture: np.ndarray) -> np.ndarray:
     image = Image.fromarray(picture)
-    scale = SIDE / max(image.size)
+    scale = TILE_SIDE / max(image.size)
     if scale >= 1:
         return picture
     return np.asarray(image.resize([max(1, round(side * scale)) for side in image.size], Image.Resampling.NEAREST))

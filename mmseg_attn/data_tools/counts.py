@@ -7,7 +7,7 @@ from mmseg_attn.common.errors import UserError
 Counts = dict[str, int]
 
 
-def differences(folder: Path, expected: Counts) -> list[str]:
+def count_mismatches(folder: Path, expected: Counts) -> list[str]:
     """Where the files below ``folder`` that match a pattern, such as 'JPEGImages/*.jpg', are more or fewer."""
     found = {pattern: sum(1 for _ in folder.glob(pattern)) for pattern in expected}
     return [f'{found[pattern]:,} instead of {number:,} files {pattern}'
@@ -19,7 +19,7 @@ def require_counts(folder: Path, expected: Counts, what: str, advice: str) -> No
     Raises:
         UserError: the numbers are others. The message calls the files ``what`` and ends with ``advice``.
     """
-    wrong = differences(folder, expected)
+    wrong = count_mismatches(folder, expected)
     if wrong:
         raise UserError(f'{what} is not whole: {"; ".join(wrong)}.\n  {advice}')
 

@@ -17,7 +17,7 @@ from mmseg_attn.common.errors import UserError
 CHUNK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 # Connections that may break off without having brought anything before it is given up.
-VAIN_ATTEMPTS = 3
+MAX_RETRIES = 3
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _download(url: str, part: Path, name: str) -> None:
             if reason is None:
                 return
             vain = 0 if _size(part) > before else vain + 1
-            if vain == VAIN_ATTEMPTS:
+            if vain == MAX_RETRIES:
                 raise UserError(f'downloading {url} failed ({reason}) after {_size(part):,} bytes.\n'
                                 '  Run again to continue, give the address of a mirror with --url, or get the file '
                                 f'elsewhere and put it into {part.parent}')

@@ -15,7 +15,7 @@ EIGHT_BITS = ('L', 'P', '1')  # Pillow's modes
 
 
 @dataclass(frozen=True)
-class Case:
+class LabelFault:
     """One way in which label maps go wrong.
 
     Attributes:
@@ -29,37 +29,39 @@ class Case:
 
 
 # In this order: the first that applies is named.
-CASES = (
-    Case(lambda bad, content, data: any(not 0 <= value < 256 for value in bad),
-         'values beyond 8 bits, of which mmseg keeps the lowest 8: 256 becomes 0',
-         'Save 8-bit PNGs of class numbers. Ids of instances, such as 26001 in Cityscapes, are no classes'),
-    Case(lambda bad, content, data: content.values.keys() <= {0, 255},
-         'masks of 0 and 255, and 255 is no class',
-         'Write 1, or the number of the class, instead of 255'),
-    Case(lambda bad, content, data: content.lossy,
-         'JPEG, whose compression changes values',
-         'Make them anew, as PNG: what compression has done to them cannot be undone'),
-    Case(lambda bad, content, data: (data.class_map.classes[:2] == CITYSCAPES_CLASSES
-                                     and max(content.values) < CITYSCAPES_IDS),
-         'ids of Cityscapes (0 to 33) instead of train ids (0 to 18)',
-         'mmseg-attn prepare_data cityscapes makes *_gtFine_labelTrainIds.png; {where}.seg_map_suffix names them'),
-    Case(lambda bad, content, data: bad == {data.own_ignore_index},
-         'the value {own}, which the data set ignores and the model does not',
-         'Set ignore_index={own} in model.decode_head, model.auxiliary_head and the evaluators, and '
-         'model.data_preprocessor.seg_pad_val={own}'),
-    Case(lambda bad, content, data: bad == {255},
-         'the value 255, which is neither a class nor ignored (the model ignores {ignored})',
-         'If 255 means unlabelled: set ignore_index=255 in the heads and evaluators, or write {ignored} instead'),
-    Case(lambda bad, content, data: bad == {len(data.class_map.classes)} and not data.class_map.reduce_zero_label,
-         'the value {classes}, and the last class is {last}',
-         'Classes counted from 1: set {where}.reduce_zero_label=True, if 0 is unlabelled. Otherwise a class is missing '
-         'in the config'),
-    Case(lambda bad, content, data: len(bad) > MANY,
-         'many values that are no classes: greys, or in-between ones of interpolation',
-         'A label map holds class numbers, not greys; resize it with nearest neighbour only'),
-    Case(lambda bad, content, data: True,
-         'values that are neither classes (0 to {last}) nor ignored ({ignored})',
-         'Ids of another data set, or more classes than the config has: convert the label maps, or name the classes'),
+LABEL_FAULTS = (
+    LabelFault(lambda bad, content, data: any(not 0 <= value < 256 for value in bad),
+               'values beyond 8 bits, of which mmseg keeps the lowest 8: 256 becomes 0',
+               'Save 8-bit PNGs of class numbers. Ids of instances, such as 26001 in Cityscapes, are no classes'),
+    LabelFault(lambda bad, content, data: content.values.keys() <= {0, 255},
+               'masks of 0 and 255, and 255 is no class',
+               'Write 1, or the number of the class, instead of 255'),
+    LabelFault(lambda bad, content, data: content.lossy,
+               'JPEG, whose compression changes values',
+               'Make them anew, as PNG: what compression has done to them cannot be undone'),
+    LabelFault(lambda bad, content, data: (data.class_map.classes[:2] == CITYSCAPES_CLASSES
+                                           and max(content.values) < CITYSCAPES_IDS),
+               'ids of Cityscapes (0 to 33) instead of train ids (0 to 18)',
+               'mmseg-attn prepare_data cityscapes makes *_gtFine_labelTrainIds.png; {where}.seg_map_suffix names '
+               'them'),
+    LabelFault(lambda bad, content, data: bad == {data.own_ignore_index},
+               'the value {own}, which the data set ignores and the model does not',
+               'Set ignore_index={own} in model.decode_head, model.auxiliary_head and the evaluators, and '
+               'model.data_preprocessor.seg_pad_val={own}'),
+    LabelFault(lambda bad, content, data: bad == {255},
+               'the value 255, which is neither a class nor ignored (the model ignores {ignored})',
+               'If 255 means unlabelled: set ignore_index=255 in the heads and evaluators, or write {ignored} instead'),
+    LabelFault(lambda bad, content, data: bad == {len(data.class_map.classes)} and not data.class_map.reduce_zero_label,
+               'the value {classes}, and the last class is {last}',
+               'Classes counted from 1: set {where}.reduce_zero_label=True, if 0 is unlabelled. Otherwise a class is '
+               'missing in the config'),
+    LabelFault(lambda bad, content, data: len(bad) > MANY,
+               'many values that are no classes: greys, or in-between ones of interpolation',
+               'A label map holds class numbers, not greys; resize it with nearest neighbour only'),
+    LabelFault(lambda bad, content, data: True,
+               'values that are neither classes (0 to {last}) nor ignored ({ignored})',
+               'Ids of another data set, or more classes than the config has: convert the label maps, or name the '
+               'classes'),
 )
 
 
@@ -73,14 +75,14 @@ def check_values(data: ConfigData, contents: list[PairContent]) -> list[Finding]
     """What is wrong with the values of the label maps of one data set."""
     names = dict(classes=len(data.class_map.classes), last=len(data.class_map.classes) - 1, own=data.own_ignore_index,
                  ignored=data.class_map.ignore_index, where=data.where)
-    files = {case: [] for case in CASES}
+    files = {fault: [] for fault in LABEL_FAULTS}
     for content in contents:
         bad = bad_values(content, data)
         if bad:
-            case = next(case for case in CASES if case.applies(bad, content, data))
-            files[case].append(f'{content.pair.label}: {_list(bad)}')
-    findings = [Finding(Level.ERROR, f'{count(found, "label map")}: {case.title.format(**names)}', found,
-                        case.advice.format(**names)) for case, found in files.items() if found]
+            fault = next(fault for fault in LABEL_FAULTS if fault.applies(bad, content, data))
+            files[fault].append(f'{content.pair.label}: {_list(bad)}')
+    findings = [Finding(Level.ERROR, f'{count(found, "label map")}: {fault.title.format(**names)}', found,
+                        fault.advice.format(**names)) for fault, found in files.items() if found]
     return [*findings, *_check_masks(data, contents), *_check_depth(data, contents), *_check_lossy(data, contents)]
 
 

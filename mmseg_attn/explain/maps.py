@@ -33,7 +33,7 @@ class PointMaps:
     places: list[Place]
 
 
-class Source(Protocol):
+class MapSource(Protocol):
     """What computes the maps of one window."""
 
     kind: str
@@ -83,7 +83,7 @@ class _Once(nn.Module):
         return self.output
 
 
-def source_of(view: View, window: Window, influence: bool = False) -> Source:
+def source_of(view: View, window: Window, influence: bool = False) -> MapSource:
     """The head's attention in a window; or the influence, where the head has no map or ``influence`` asks for it."""
     if not influence and callable(getattr(view.head, 'attention_map', None)):
         try:
@@ -122,7 +122,8 @@ def explain(view: View, points: Sequence[tuple[float, float]], influence: bool =
     return _collect(view, points, lambda view, window: source_of(view, window, influence))
 
 
-def _collect(view: View, points: Sequence[tuple[float, float]], source: Callable[[View, Window], Source]) -> PointMaps:
+def _collect(view: View, points: Sequence[tuple[float, float]],
+             source: Callable[[View, Window], MapSource]) -> PointMaps:
     check_points(points, view.picture.shape[:2])
     places, values = [None] * len(points), [None] * len(points)
     windows = [view.window_of(x, y) for x, y in points]

@@ -28,6 +28,8 @@ from .view import View
 from .wording import KINDS, class_map_title, definition, sampling, source, spacing
 
 MAX_BYTES = 15_000_000
+# In this order one script: each uses what those before it define.
+SCRIPTS = ('page_state.js', 'page_drawing.js', 'page_input.js')
 # What the page shows of larger pictures. Positions stay those of the picture itself.
 MAX_SIDE = 2048
 COLOURS = ('inferno', 'viridis', 'cividis', 'gray')
@@ -75,7 +77,7 @@ def write_page(path: str | Path, views: Sequence[View], *, title: str = 'a pictu
     write_text(path, _fill(
         'page.html', name=title, width=width, height=height, last_x=width - 1, last_y=height - 1, picture=image,
         single='single' if len(views) == 1 else 'several', rows=4 if class_maps else 3, version=__version__,
-        raw=dict(heads=heads, style=_text('page.css'), script=_text('page.js'), blobs='\n'.join(blobs),
+        raw=dict(heads=heads, style=_text('page.css'), script=''.join(map(_text, SCRIPTS)), blobs='\n'.join(blobs),
                  # A class of the name '</script>' must not end the script.
                  data=json.dumps(data).replace('<', '\\u003c'))))
     return samples

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .maps import Source
+from .maps import MapSource
 from .packing import Packed, pack
 from .place import Place
 from .view import View, Window
@@ -52,7 +52,7 @@ class Samples:
         return len(self.grid) * len(self.places)
 
 
-def sample(view: View, source_of: Callable[[View, Window], Source], seconds: float, num_bytes: int) -> Samples:
+def sample(view: View, source_of: Callable[[View, Window], MapSource], seconds: float, num_bytes: int) -> Samples:
     """Takes points ever closer to each other while the time and the packed maps allow.
 
     Args:
@@ -96,7 +96,7 @@ def sample(view: View, source_of: Callable[[View, Window], Source], seconds: flo
     return best
 
 
-def _compute(sources: list[Source], grid: Grid, known: dict[tuple[int, int, int], Tensor]) -> float | None:
+def _compute(sources: list[MapSource], grid: Grid, known: dict[tuple[int, int, int], Tensor]) -> float | None:
     """Adds the maps that are not known yet; seconds for each, None if there were none."""
     began, before = time.perf_counter(), len(known)
     for i, source in enumerate(sources):

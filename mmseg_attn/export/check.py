@@ -44,7 +44,7 @@ def check_sizes(traced: tuple[int, int], free: list[str]) -> list[Size]:
                   zip(('batch', 'height', 'width'), size, (size[0], *traced), strict=True)) for size in sizes]
 
 
-def pictures(size: Size, seed: int = 0) -> Tensor:
+def random_pictures(size: Size, seed: int = 0) -> Tensor:
     """RGB pictures (B, 3, H, W), 0 to 255 in float32, with structure at several scales."""
     batch, height, width = size
     generator = torch.Generator().manual_seed(seed)
@@ -55,8 +55,8 @@ def pictures(size: Size, seed: int = 0) -> Tensor:
     return (85 * out).round()
 
 
-def compare(run: Callable[[np.ndarray], np.ndarray], model: BaseSegmentor, size: Size, prepared: bool,
-            argmax: bool) -> Agreement:
+def compare_with_model(run: Callable[[np.ndarray], np.ndarray], model: BaseSegmentor, size: Size, prepared: bool,
+                       argmax: bool) -> Agreement:
     """Runs a file and the model on the same pictures.
 
     Args:
@@ -69,7 +69,7 @@ def compare(run: Callable[[np.ndarray], np.ndarray], model: BaseSegmentor, size:
     Raises:
         UserError: the file's output has another shape.
     """
-    images = pictures(size)
+    images = random_pictures(size)
     inputs = _prepare(model, images)
     with torch.no_grad():
         expected = model.encode_decode(inputs, [dict(img_shape=tuple(size[1:]))] * len(images))
@@ -80,9 +80,9 @@ def compare(run: Callable[[np.ndarray], np.ndarray], model: BaseSegmentor, size:
         raise UserError(f'for images of {" x ".join(map(str, size))} it gives {tuple(found.shape)} instead of '
                         f'{tuple(shape)}')
     if argmax:
-        return Agreement(size, None, _share(found == labels))
+        return Agreement(size, None, _fraction(found == labels))
     error = ((found - expected).norm() / expected.norm()).item()
-    return Agreement(size, error, _share(labels_of(found, model.decode_head) == labels))
+    return Agreement(size, error, _fraction(labels_of(found, model.decode_head) == labels))
 
 
 def _prepare(model: BaseSegmentor, images: Tensor) -> Tensor:
@@ -95,5 +95,5 @@ def _prepare(model: BaseSegmentor, images: Tensor) -> Tensor:
         preprocessor.test_cfg = test_cfg
 
 
-def _share(equal: Tensor) -> float:
+def _fraction(equal: Tensor) -> float:
     return equal.double().mean().item()

@@ -8,11 +8,11 @@ def adaptive_avg_pool2d(x: Tensor, output_size: list[int]) -> Tensor:
     """(B, C, H, W) -> (B, C, *output_size) by two matrix products."""
     if list(output_size) == [1, 1]:
         return x.mean(dim=(2, 3), keepdim=True)
-    rows, columns = (_shares(size, cells, x) for size, cells in zip(x.shape[2:], output_size, strict=True))
+    rows, columns = (_pooling_weights(size, cells, x) for size, cells in zip(x.shape[2:], output_size, strict=True))
     return rows @ x @ columns.mT
 
 
-def _shares(size: int, cells: int, like: Tensor) -> Tensor:
+def _pooling_weights(size: int, cells: int, like: Tensor) -> Tensor:
     """(cells, size): each pixel's share in the mean of each cell."""
     cell, pixel = (torch.arange(count, device=like.device) for count in (cells, size))
     first = torch.div(cell * size, cells, rounding_mode='floor')[:, None]

@@ -12,7 +12,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import whole
 
 from . import onnx_file, pt2_file
-from .check import EQUAL_LABELS, Agreement, check_sizes, compare
+from .check import EQUAL_LABELS, Agreement, check_sizes, compare_with_model
 from .metadata import metadata_of
 from .network import Network
 from .preparation import preparation_of
@@ -41,7 +41,7 @@ class Export:
     agreements: list[Agreement]
 
 
-def require(file_format: str) -> None:
+def check_requirements(file_format: str) -> None:
     """
     Raises:
         ImportError: a package is missing that a format needs, or PyTorch is too old.
@@ -76,7 +76,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
         UserError: the model cannot be exported, or the file does not compute what the model does. Then there is none.
         ImportError: a package is missing.
     """
-    require(file_format)
+    check_requirements(file_format)
     preparation = preparation_of(model.cfg)
     network = Network(model, preparation if normalize else None, argmax).eval()
 
@@ -94,7 +94,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
             agreements = []
             for batch_size in check_sizes(size, free):
                 stage('checking {} images of {} x {}'.format(*batch_size))
-                agreements.append(compare(run, model, batch_size, not normalize, argmax))
+                agreements.append(compare_with_model(run, model, batch_size, not normalize, argmax))
                 _check_agreement(agreements[-1], tolerance)
         return Export(path, metadata, free, why_fixed, agreements)
 

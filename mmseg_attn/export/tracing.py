@@ -5,17 +5,19 @@ from torch.export import Dim, ExportedProgram
 
 from .network import Network
 
+# Its module is private.
+OpOverload = type(torch.ops.aten.relu.default)
 AXES = {0: 'batch', 2: 'height', 3: 'width'}
 # More than one, which a graph would take for the only possible number.
-BATCH = 2
+EXAMPLE_BATCH = 2
 # What PyTorch itself registers operators in.
-NAMESPACES = {'aten', 'prim', 'prims', 'higher_order', '_operator'}
+TORCH_NAMESPACES = {'aten', 'prim', 'prims', 'higher_order', '_operator'}
 
 
 def trace(network: Network, size: tuple[int, int], free_size: bool) -> ExportedProgram:
     """The graph of ``network`` for any number of images, of any size or of ``size`` only."""
     axes = AXES if free_size else AXES.keys() & {0}
-    image = torch.zeros(BATCH, 3, *size)
+    image = torch.zeros(EXAMPLE_BATCH, 3, *size)
     with torch.no_grad():
         program = torch.export.export(network, (image, ), strict=False,
                                       dynamic_shapes=dict(image={axis: Dim.AUTO for axis in axes}))
@@ -35,13 +37,13 @@ def free_axes(program: ExportedProgram) -> list[str]:
     """The names of the axes of the image that have any size."""
     name, = program.graph_signature.user_inputs
     shape = next(node for node in program.graph.nodes if node.name == name).meta['val'].shape
-    expressions = {axis: shape[axis].node.expr for axis in AXES if isinstance(shape[axis], torch.SymInt)}
-    # An axis that is tied to another, or to multiples of a number, is not free.
+    expressions = {axis: str(shape[axis]) for axis in AXES}
+    # An axis that is tied to another has its symbol, one tied to multiples of a number has no symbol of its own.
     return [AXES[axis] for axis, expression in expressions.items()
-            if expression.is_symbol and list(expressions.values()).count(expression) == 1]
+            if expression.isidentifier() and list(expressions.values()).count(expression) == 1]
 
 
 def foreign_operators(program: ExportedProgram) -> set[str]:
     """Operators in the graph that are not PyTorch's own."""
-    targets = {node.target for node in nodes_of(program) if isinstance(node.target, torch._ops.OpOverload)}
-    return {str(target) for target in targets if target.namespace not in NAMESPACES}
+    targets = {node.target for node in nodes_of(program) if isinstance(node.target, OpOverload)}
+    return {str(target) for target in targets if target.namespace not in TORCH_NAMESPACES}

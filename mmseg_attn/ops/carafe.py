@@ -11,7 +11,7 @@ from torch import Tensor
 
 from . import triton
 from .checks import check_positive
-from .operators import count_flops, differentiable_gradients, exporting, operator
+from .operators import differentiable_gradients, is_exporting, operator, register_flops
 
 
 def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
@@ -44,7 +44,7 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     if tuple(masks.shape) != expected:
         raise ValueError(f'masks must have the shape {expected} for x of shape {tuple(x.shape)}, kernel_size='
                          f'{kernel_size}, groups={groups}, scale_factor={scale_factor}; got {tuple(masks.shape)}')
-    if exporting():
+    if is_exporting():
         return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
     return reassemble(x, masks, kernel_size, groups, scale_factor)
 
@@ -69,12 +69,12 @@ def reassemble_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int
         return carafe_backward(grad, x, masks, kernel_size, groups, scale_factor)
     if not len(x):
         return x.new_empty(x.shape), masks.new_empty(masks.shape)
-    padded, weights = _prepared(x, masks, kernel_size, groups, scale_factor)
+    padded, weights = _pad_and_unshuffle(x, masks, kernel_size, groups, scale_factor)
     grad = F.pixel_unshuffle(grad.to(padded.dtype), scale_factor).unflatten(1, (groups, -1, scale_factor**2))
     grad_padded = torch.zeros_like(padded)
     grad_weights = torch.empty_like(weights)
     product = torch.empty_like(grad)
-    for tap, (shifted, grad_shifted) in enumerate(_shifted(kernel_size, padded, grad_padded)):
+    for tap, (shifted, grad_shifted) in enumerate(_shifted_views(kernel_size, padded, grad_padded)):
         torch.mul(grad, shifted, out=product)
         torch.sum(product, dim=2, out=grad_weights[:, :, tap])
         torch.mul(grad, weights[:, :, tap, None], out=product)
@@ -85,14 +85,15 @@ def reassemble_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int
 
 
 def _sum_of_taps(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
-    padded, weights = _prepared(x, masks, kernel_size, groups, scale_factor)
+    padded, weights = _pad_and_unshuffle(x, masks, kernel_size, groups, scale_factor)
     out = None
-    for (shifted, ), weight in zip(_shifted(kernel_size, padded), weights.unsqueeze(2).unbind(3), strict=True):
+    for (shifted, ), weight in zip(_shifted_views(kernel_size, padded), weights.unsqueeze(2).unbind(3), strict=True):
         out = shifted * weight if out is None else out.addcmul_(shifted, weight)
     return F.pixel_shuffle(out.to(x.dtype).flatten(1, 3), scale_factor)
 
 
-def _prepared(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> tuple[Tensor, Tensor]:
+def _pad_and_unshuffle(x: Tensor, masks: Tensor, kernel_size: int, groups: int,
+                       scale_factor: int) -> tuple[Tensor, Tensor]:
     """Padded input (B, G, C/G, 1, H + k - 1, W + k - 1) and weights (B, G, k^2, s^2, H, W), in float32 or better.
 
     The s x s output pixels of one input pixel become channels: then every tap is a product of long dense rows.
@@ -104,7 +105,7 @@ def _prepared(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_fac
             weights.unflatten(1, (groups, kernel_size**2, scale_factor**2)))
 
 
-def _shifted(kernel_size: int, *padded: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _shifted_views(kernel_size: int, *padded: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Views (..., H, W) of tensors (..., H + k - 1, W + k - 1), for every tap."""
     height, width = (side - kernel_size + 1 for side in padded[0].shape[-2:])
     for row in range(kernel_size):
@@ -145,11 +146,11 @@ def _backward(ctx, grad):
 reassemble.register_autograd(_backward, setup_context=_save)
 
 
-@count_flops(reassemble)
+@register_flops(reassemble)
 def _(x, masks, kernel_size, *_args, out_shape=None, **_kwargs):
     return 2 * x[0] * x[1] * masks[2] * masks[3] * kernel_size**2
 
 
-@count_flops(reassemble_backward)
+@register_flops(reassemble_backward)
 def _(grad, x, masks, kernel_size, *_args, out_shape=None, **_kwargs):
     return 4 * x[0] * x[1] * masks[2] * masks[3] * kernel_size**2

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import triton
 from .checks import check_shape
-from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
+from .operators import differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 from .pixel_attention import float_or_better, softmax_and_log_sum
 
 
@@ -28,8 +28,8 @@ def criss_cross_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit.
     """
-    if exporting():
-        out, _ = _plain(*(t.permute(0, 2, 3, 1) for t in (query, key, value)))
+    if is_exporting():
+        out, _ = _reference(*(t.permute(0, 2, 3, 1) for t in (query, key, value)))
     else:
         check_shape('query', query, None, None, None, None)
         check_shape('key', key, *query.shape)
@@ -61,7 +61,7 @@ def _logits(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
         return along_column.masked_fill(itself, float('-inf')).transpose(1, 2), along_row
 
 
-def _plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+def _reference(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """:func:`criss_cross` in PyTorch's own operators."""
     height = query.shape[1]
     logits = torch.cat(_logits(query, key), dim=3)
@@ -176,22 +176,22 @@ def _save(ctx, inputs, output):
 def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return differentiable_gradients(_plain, (query, key, value), (grad, grad_log_sum))
+        return differentiable_gradients(_reference, (query, key, value), (grad, grad_log_sum))
     delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     return criss_cross_backward(grad, query, key, value, log_sum, delta)
 
 
 criss_cross.register_autograd(_backward, setup_context=_save)
-half_under_autocast(criss_cross)
+register_autocast(criss_cross)
 
 
-@count_flops(criss_cross)
+@register_flops(criss_cross)
 def _(query, key, value, out_shape=None, **_kwargs):
     batch, height, width, key_width = query
     return 2 * batch * height * width * (height + width) * (key_width + value[3])
 
 
-@count_flops(criss_cross_backward)
+@register_flops(criss_cross_backward)
 def _(grad, query, key, value, *_args, out_shape=None, **_kwargs):
     batch, height, width, key_width = query
     return 2 * batch * height * width * (height + width) * (3 * key_width + 2 * value[3])

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from . import triton
 from .checks import check_shape
-from .operators import count_flops, differentiable_gradients, exporting, operator
+from .operators import differentiable_gradients, is_exporting, operator, register_flops
 from .pixel_attention import float_or_better
 
-SUM = 0  # how PyTorch numbers the modes of its embedding bag
+SUM_MODE = 0  # how PyTorch numbers the modes of its embedding bag
+# Private, so that a release may come without them.
+TABLE_BACKWARD = getattr(torch.ops.aten, '_embedding_bag_dense_backward', None)
+WEIGHTS_BACKWARD = getattr(torch.ops.aten, '_embedding_bag_per_sample_weights_backward', None)
 
 
 def pass_messages(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
@@ -32,8 +35,8 @@ def pass_messages(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, or groups that do not divide the channels.
     """
-    if exporting():
-        return _by_grid_sample(x, positions, weights)
+    if is_exporting():
+        return _reference(x, positions, weights)
     check_shape('x', x, None, None, None, None)
     batch, channels, height, width = x.shape
     check_shape('positions', positions, batch, None, 2, height, width)
@@ -53,7 +56,7 @@ def bilinear_sample(x: Tensor, positions: Tensor) -> Tensor:
     return F.grid_sample(x, grid, mode='bilinear', padding_mode='zeros', align_corners=False)
 
 
-def _by_grid_sample(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+def _reference(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     dtype = x.dtype
     x, positions, weights = (float_or_better(t) for t in (x, positions, weights))
     out = 0
@@ -81,7 +84,7 @@ def sample_and_sum(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
         for group, channels in enumerate(_group_slices(x, weights)):
             table = _table(x[image, channels])
             sums = F.embedding_bag(corners.index.view(len(table), -1), table, mode='sum',
-                                   per_sample_weights=corners.spread(weights[image, group]).view(len(table), -1))
+                                   per_sample_weights=corners.bag_weights(weights[image, group]).view(len(table), -1))
             out[image, channels] = sums.T.view_as(out[image, channels])
     return out.to(dtype)
 
@@ -103,11 +106,11 @@ def sample_and_sum_backward(grad: Tensor, x: Tensor, positions: Tensor,
         for group, channels in enumerate(_group_slices(x, weights)):
             table, grad_sums = _table(x[image, channels]), _table(grad[image, channels])
             weight = weights[image, group]
-            grad_table, grad_spread = _bag_gradients(grad_sums, table, corners.index, corners.spread(weight))
+            grad_table, grad_bag_weights = _bag_gradients(grad_sums, table, corners.index, corners.bag_weights(weight))
             grad_x[image, channels] = grad_table.T.view_as(x[image, channels])
-            grad_spread = grad_spread.view(-1, *corners.shares.shape[:2]).permute(1, 2, 0)
-            grad_weights[image, group] = (grad_spread * corners.shares).sum(dim=1).view_as(weight)
-            grad_shares.addcmul_(grad_spread, weight.flatten(1)[:, None])
+            grad_bag_weights = grad_bag_weights.view(-1, *corners.shares.shape[:2]).permute(1, 2, 0)
+            grad_weights[image, group] = (grad_bag_weights * corners.shares).sum(dim=1).view_as(weight)
+            grad_shares.addcmul_(grad_bag_weights, weight.flatten(1)[:, None])
         grad_positions[image] = corners.gradient(grad_shares).view_as(positions[image])
     return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
 
@@ -140,7 +143,7 @@ class _Corners:
         self.index = index.flatten(1, 2).permute(2, 0, 1).flatten()
         self.shares = (self._sides[:, 0, :, None] * self._sides[:, 1, None, :]).flatten(1, 2)
 
-    def spread(self, weight: Tensor) -> Tensor:
+    def bag_weights(self, weight: Tensor) -> Tensor:
         """Weights (K, H, W) of the samples -> those of the corners, in the order of ``index``."""
         return (self.shares * weight.flatten(1)[:, None]).permute(2, 0, 1).flatten()
 
@@ -163,17 +166,28 @@ def _table(x: Tensor) -> Tensor:
     return x.flatten(1).T.contiguous()
 
 
-def _bag_gradients(grad: Tensor, table: Tensor, index: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the table and of ``spread``. An operator computes below autograd, so it calls what autograd would."""
+def _bag_gradients(grad: Tensor, table: Tensor, index: Tensor, bag_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the table and of ``bag_weights``. An operator computes below autograd, so it calls what autograd would."""
+    if TABLE_BACKWARD is None or WEIGHTS_BACKWARD is None:
+        return _bag_gradients_by_index(grad, table, index, bag_weights)
     bag_size = len(index) // len(table)
     offsets = torch.arange(0, len(index), bag_size, device=index.device)
     bag_of_each = torch.arange(len(table), device=index.device).repeat_interleave(bag_size)
     unused = offsets.new_empty(0)
-    grad_table = torch.ops.aten._embedding_bag_dense_backward(
-        grad, index, bag_of_each, unused, unused, len(table), False, SUM, spread)
-    grad_spread = torch.ops.aten._embedding_bag_per_sample_weights_backward(
-        grad, table, index, offsets, bag_of_each, SUM)
-    return grad_table, grad_spread
+    grad_table = TABLE_BACKWARD(grad, index, bag_of_each, unused, unused, len(table), False, SUM_MODE, bag_weights)
+    grad_bag_weights = WEIGHTS_BACKWARD(grad, table, index, offsets, bag_of_each, SUM_MODE)
+    return grad_table, grad_bag_weights
+
+
+def _bag_gradients_by_index(grad: Tensor, table: Tensor, index: Tensor, bag_weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Several times slower."""
+    bag_size = len(index) // len(table)
+    grad_table, grad_bag_weights = torch.zeros_like(table), torch.empty_like(bag_weights)
+    for place in range(bag_size):
+        rows = index[place::bag_size]
+        grad_table.index_add_(0, rows, grad * bag_weights[place::bag_size, None])
+        grad_bag_weights[place::bag_size] = (grad * table[rows]).sum(dim=1)
+    return grad_table, grad_bag_weights
 
 
 @sample_and_sum.register_fake
@@ -192,18 +206,18 @@ def _save(ctx, inputs, output):
 
 def _backward(ctx, grad):
     if torch.is_grad_enabled():
-        return differentiable_gradients(_by_grid_sample, ctx.saved_tensors, (grad, ))
+        return differentiable_gradients(_reference, ctx.saved_tensors, (grad, ))
     return sample_and_sum_backward(grad, *ctx.saved_tensors)
 
 
 sample_and_sum.register_autograd(_backward, setup_context=_save)
 
 
-@count_flops(sample_and_sum)
+@register_flops(sample_and_sum)
 def _(x, positions, weights, out_shape=None, **_kwargs):
     return 2 * 4 * positions[1] * x[0] * x[1] * x[2] * x[3]
 
 
-@count_flops(sample_and_sum_backward)
+@register_flops(sample_and_sum_backward)
 def _(grad, x, positions, weights, out_shape=None, **_kwargs):
     return 2 * 2 * 4 * positions[1] * x[0] * x[1] * x[2] * x[3]

@@ -7,7 +7,7 @@ from functools import update_wrapper, wraps
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.utils.flop_counter import flop_registry, shape_wrapper
+from torch.utils.flop_counter import register_flop_formula
 
 NAMESPACE = 'mmseg_attn'
 _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
@@ -20,7 +20,8 @@ def operator(function: Callable) -> Callable:
     """Registers ``function``, whose annotations are its schema, as ``torch.ops.mmseg_attn.<its name>``."""
     @wraps(function)
     def without_autocast(*arguments):
-        if forward_ad._current_level >= 0:
+        # Private; without it nothing is refused.
+        if getattr(forward_ad, '_current_level', -1) >= 0:
             # PyTorch would silently take the derivative for zero.
             raise NotImplementedError(f'{function.__name__} has no forward-mode derivative, only a backward')
         # A backward may run under autocast too, whose halves would not fit the sums in float32.
@@ -31,18 +32,23 @@ def operator(function: Callable) -> Callable:
     return update_wrapper(registered, function)
 
 
-def count_flops(*operators: Callable) -> Callable:
+def register_flops(*operators: Callable) -> Callable:
     """Decorates the formula of operators: the shapes of their tensors -> floating point operations, an addition and a
     multiplication as two. ``torch.utils.flop_counter.FlopCounterMode`` asks for it."""
+    packets = [getattr(torch.ops.mmseg_attn, op.__name__) for op in operators]
+
     def register(formula: Callable) -> Callable:
-        # By hand, since `register_flop_formula` of torch 2.4 puts a custom operator where the counter does not look.
-        for op in operators:
-            flop_registry[getattr(torch.ops.mmseg_attn, op.__name__)] = shape_wrapper(formula)
+        if torch.__version__ >= (2, 5):
+            register_flop_formula(packets)(formula)
+        else:
+            # The function of torch 2.4 puts a custom operator where the counter does not look.
+            from torch.utils.flop_counter import flop_registry, shape_wrapper
+            flop_registry.update(dict.fromkeys(packets, shape_wrapper(formula)))
         return formula
     return register
 
 
-def half_under_autocast(op: Callable) -> None:
+def register_autocast(op: Callable) -> None:
     """Has autocast hand the tensors of ``op`` over in its half precision, as it does for a matrix product."""
     for device in ('cpu', 'cuda'):
         _LIBRARY.impl(op.__name__, _casting(op, device), f'Autocast{device.upper()}')
@@ -60,7 +66,7 @@ def _is_castable(argument: object) -> bool:
     return isinstance(argument, Tensor) and argument.is_floating_point() and argument.dtype != torch.float64
 
 
-def exporting() -> bool:
+def is_exporting() -> bool:
     """Whether a graph is traced that must run without this package, in PyTorch's own operators only."""
     if torch.jit.is_tracing():
         return True
@@ -68,15 +74,17 @@ def exporting() -> bool:
     return getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()
 
 
-def differentiable_gradients(plain: Callable, inputs: Sequence, grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """Gradients of ``plain(*inputs)`` that have gradients themselves, which those of an operator have not.
+def differentiable_gradients(reference: Callable, inputs: Sequence,
+                             grads: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    """Gradients of ``reference(*inputs)`` that have gradients themselves, which those of an operator have not.
 
-    For a backward under ``create_graph=True``, where gradients are enabled; ``plain`` is the operator in PyTorch's own.
+    For a backward under ``create_graph=True``, where gradients are enabled. ``reference`` is the operator in PyTorch's
+    own.
     """
     # Views, since an input may be another one too, or made of it: then the gradient of it would be counted twice.
     inputs = [x.view_as(x) if isinstance(x, Tensor) else x for x in inputs]
     wanted = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    outputs = plain(*inputs)
+    outputs = reference(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs, )
     outputs, grads = zip(*((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True)
     found = torch.autograd.grad(outputs, [inputs[i] for i in wanted], grads, create_graph=True)

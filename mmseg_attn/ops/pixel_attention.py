@@ -11,13 +11,13 @@ from torch import Tensor
 
 from . import triton
 from .checks import check_shape
-from .operators import count_flops, differentiable_gradients, exporting, half_under_autocast, operator
+from .operators import differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 
 # Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
 # operations, which keeps the rounding of the official codes.
-ONE_TILE = 2**16
+MAX_DENSE_ELEMENTS = 2**16
 # Logits that are held at a time: 8 MiB of float32, which stay in the last cache of a CPU.
-TILE = 2**21
+MAX_TILE_ELEMENTS = 2**21
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
@@ -25,7 +25,7 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
 
     What computes it:
 
-    - a map of one tile (:data:`ONE_TILE`): plain operations;
+    - a map of one tile (:data:`MAX_DENSE_ELEMENTS`): plain operations;
     - equal widths D and E: PyTorch's fused ``scaled_dot_product_attention``, the fastest there is for them;
     - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. PyTorch's falls back to the
       N x M form on the CPU, and zeros that would even the widths out are multiplied too;
@@ -43,13 +43,13 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     Raises:
         ValueError: shapes that do not fit.
     """
-    if exporting():
+    if is_exporting():
         return _padded_to_equal_widths(query, key, value, scale)
     check_shape('query', query, None, None, None)
     check_shape('key', key, query.shape[0], None, query.shape[2])
     check_shape('value', value, *key.shape[:2], None)
     # While tracing for free sizes a branch on the size would fix it.
-    if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= ONE_TILE:
+    if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= MAX_DENSE_ELEMENTS:
         return softmax_weights(query, key, scale).to(value.dtype) @ value
     if query.shape[-1] == value.shape[-1]:
         return _fused(query, key, value, scale)
@@ -77,7 +77,7 @@ def float_or_better(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def _whole_map(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _reference(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     logits = scale * (float_or_better(query) @ float_or_better(key).transpose(1, 2))
     return logits.softmax(-1).to(value.dtype) @ value, logits.logsumexp(-1)
 
@@ -162,8 +162,8 @@ def softmax_and_log_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tiles(batch: int, num_queries: int, num_keys: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles of at most :data:`TILE` logits."""
-    rows = max(TILE // max(num_keys, 1), 1)
+    """Images and rows of tiles of at most :data:`MAX_TILE_ELEMENTS` logits."""
+    rows = max(MAX_TILE_ELEMENTS // max(num_keys, 1), 1)
     images = max(rows // max(num_queries, 1), 1)
     for image in range(0, batch, images):
         for row in range(0, num_queries, rows):
@@ -189,20 +189,20 @@ def _save(ctx, inputs, output):
 def _backward(ctx, grad, grad_log_sum):
     query, key, value, out, log_sum = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return differentiable_gradients(_whole_map, (query, key, value, ctx.scale), (grad, grad_log_sum))
+        return differentiable_gradients(_reference, (query, key, value, ctx.scale), (grad, grad_log_sum))
     delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     return *tiled_softmax_attention_backward(grad, query, key, value, log_sum, delta, ctx.scale), None
 
 
 tiled_softmax_attention.register_autograd(_backward, setup_context=_save)
-half_under_autocast(tiled_softmax_attention)
+register_autocast(tiled_softmax_attention)
 
 
-@count_flops(tiled_softmax_attention)
+@register_flops(tiled_softmax_attention)
 def _(query, key, value, *_args, out_shape=None, **_kwargs):
     return 2 * query[0] * query[1] * key[1] * (query[2] + value[2])
 
 
-@count_flops(tiled_softmax_attention_backward)
+@register_flops(tiled_softmax_attention_backward)
 def _(grad, query, key, value, *_args, out_shape=None, **_kwargs):
     return 2 * query[0] * query[1] * key[1] * (3 * query[2] + 2 * value[2])

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checks import check_shape
-from .operators import Integers, count_flops, differentiable_gradients, exporting, half_under_autocast, operator
+from .operators import Integers, differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 from .pixel_attention import float_or_better, softmax_and_log_sum
 from .psa_mask import relative_to_absolute
 
 # Up to this many pixels the whole map is computed at once: row by row, the calls would take longer than the work.
-WHOLE_MAP = {'cpu': 512, 'cuda': 4096}
+MAX_DENSE_PIXELS = {'cpu': 512, 'cuda': 4096}
 
 
 def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tuple[int, int] | None, collect: bool,
@@ -45,21 +45,21 @@ def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tup
         ValueError: shapes that do not fit.
     """
     height, width = feature.shape[2:]
-    if not exporting():
+    if not is_exporting():
         check_shape('mask', mask, mask_size[0] * mask_size[1] if mask_size else height * width, feature.shape[1])
         check_shape('value', value, feature.shape[0], None, height, width)
     feature, value = (t.permute(0, 2, 3, 1) for t in (feature, value))
     arguments = mask_size or (), collect, softmax
     # While tracing for free sizes a branch on the size would fix it.
-    small = not torch.compiler.is_compiling() and height * width <= WHOLE_MAP.get(mask.device.type, 0)
-    if exporting() or small:
-        out, _ = _whole_map(feature, mask, value, *arguments)
+    small = not torch.compiler.is_compiling() and height * width <= MAX_DENSE_PIXELS.get(mask.device.type, 0)
+    if is_exporting() or small:
+        out, _ = _reference(feature, mask, value, *arguments)
     else:
         out, _ = row_wise_point_attention(feature.contiguous(), mask, value.contiguous(), *arguments)
     return out.permute(0, 3, 1, 2)
 
 
-def _whole_map(feature: Tensor, mask: Tensor, value: Tensor, mask_size: Sequence[int], collect: bool,
+def _reference(feature: Tensor, mask: Tensor, value: Tensor, mask_size: Sequence[int], collect: bool,
                softmax: bool) -> tuple[Tensor, Tensor]:
     """:func:`row_wise_point_attention` in PyTorch's own operators."""
     logits = F.linear(feature, mask)
@@ -230,14 +230,14 @@ def _backward(ctx, grad, grad_log_sum):
     feature, mask, value, out, log_sum = ctx.saved_tensors
     arguments = ctx.mask_size, ctx.collect, ctx.softmax
     if torch.is_grad_enabled():
-        return differentiable_gradients(_whole_map, (feature, mask, value, *arguments), (grad, grad_log_sum))
+        return differentiable_gradients(_reference, (feature, mask, value, *arguments), (grad, grad_log_sum))
     delta = (grad.to(log_sum.dtype) * out).sum(dim=-1) - grad_log_sum
     grads = row_wise_point_attention_backward(grad, feature, mask, value, log_sum, delta, *arguments)
     return *grads, None, None, None
 
 
 row_wise_point_attention.register_autograd(_backward, setup_context=_save)
-half_under_autocast(row_wise_point_attention)
+register_autocast(row_wise_point_attention)
 
 
 def _visible_pairs(feature: torch.Size, mask_size: list[int], collect: bool) -> int:
@@ -250,13 +250,13 @@ def _visible_pairs(feature: torch.Size, mask_size: list[int], collect: bool) -> 
     return batch * rows * width * (geometry.columns.stop - geometry.columns.start)
 
 
-@count_flops(row_wise_point_attention)
+@register_flops(row_wise_point_attention)
 def _(feature, mask, value, mask_size, collect, softmax, out_shape=None, **_kwargs):
     batch, height, width, channels = value
     return 2 * (_visible_pairs(feature, mask_size, collect) * mask[1] + batch * (height * width)**2 * channels)
 
 
-@count_flops(row_wise_point_attention_backward)
+@register_flops(row_wise_point_attention_backward)
 def _(grad, feature, mask, value, log_sum, delta, mask_size, collect, softmax, out_shape=None, **_kwargs):
     batch, height, width, channels = value
     return 2 * (3 * _visible_pairs(feature, mask_size, collect) * mask[1] + 2 * batch * (height * width)**2 * channels)

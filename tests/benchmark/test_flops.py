@@ -8,9 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmseg_attn.attention import NonLocal
 from mmseg_attn.benchmark import flops
+from mmseg_attn.benchmark.baselines import build_pair
 from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config
 from mmseg_attn.benchmark.flops import count_flops
-from mmseg_attn.benchmark.peers import build_pair
 from mmseg_attn.benchmark.settings import methods
 
 SMALL = dict(in_channels=64, channels=16)

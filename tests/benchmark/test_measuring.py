@@ -91,11 +91,11 @@ def test_a_wrong_result_is_not_timed(monkeypatch):
         assert row.times_ms == []
 
 
-def test_a_peer_that_does_not_run_here(monkeypatch):
+def test_a_baseline_that_does_not_run_here(monkeypatch):
     def fails(*_):
         raise RuntimeError('implementation for device cpu not found.\n')
 
-    monkeypatch.setattr(measuring, 'check_against_peer', fails)
+    monkeypatch.setattr(measuring, 'check_against_baseline', fails)
     ours, theirs = rows_of('isanet', against='mmseg', modes=('forward',))
     assert (ours.status, theirs.status) == ('ok', 'cannot run: implementation for device cpu not found.')
 

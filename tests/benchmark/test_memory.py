@@ -78,8 +78,8 @@ def test_no_memory(run):
 def test_an_allocation_beyond_the_machine_fails():
     code = '''
 import resource, torch
-from mmseg_attn.benchmark.memory import is_out_of_memory, refuse_what_does_not_fit
-refuse_what_does_not_fit()
+from mmseg_attn.benchmark.memory import is_out_of_memory, limit_memory
+limit_memory()
 limit = resource.getrlimit(resource.RLIMIT_DATA)[0]
 torch.empty(2**20)
 try:

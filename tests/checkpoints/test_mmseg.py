@@ -9,6 +9,7 @@ from mmseg.registry import MODELS as MMSEG_MODELS
 from torch import nn
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
+from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.common.errors import UserError
 from tests.checkpoints.test_official import build
 from tests.helpers import randomize
@@ -102,7 +103,7 @@ OTHERS = {
 @pytest.mark.parametrize('type_', OTHERS)
 def test_with_the_config_in_the_file(type_, backbone):
     model, theirs = _theirs(type_, backbone, align_corners=True, **OTHERS[type_])
-    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    meta = dict(cfg=text_of(Config(dict(model=model))))
     conversion = convert_checkpoint(Checkpoint(type_, theirs.state_dict(), meta))
     assert conversion.model['decode_head']['align_corners'] is True
     assert conversion.model['data_preprocessor']['mean'] == [1.0, 2.0, 3.0]
@@ -137,7 +138,7 @@ def test_a_mask_that_is_no_square():
 
 def test_a_head_without_a_counterpart():
     model, theirs = _theirs('NLHead', kernel_size=1)
-    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    meta = dict(cfg=text_of(Config(dict(model=model))))
     with pytest.raises(UserError, match=r'decode_head\.kernel_size=1 has no counterpart'):
         convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
 
@@ -147,7 +148,7 @@ def test_a_head_without_a_counterpart():
 def test_types_in_a_strangers_config_are_not_imported(name, value):
     model, theirs = _theirs('APCHead')
     model['data_preprocessor'] = {'type': 'SegDataPreProcessor', name: value}
-    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    meta = dict(cfg=text_of(Config(dict(model=model))))
     with pytest.raises(UserError, match=f'has the {name} .*{value}.*, which neither OpenMMLab'):
         convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
 
@@ -156,7 +157,7 @@ def test_what_would_load_another_file_is_left_out():
     model, theirs = _theirs('APCHead')
     model['pretrained'] = 'http://127.0.0.1/backbone.pth'
     model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint='http://127.0.0.1/backbone.pth')
-    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    meta = dict(cfg=text_of(Config(dict(model=model))))
     assert '127.0.0.1' not in str(convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta)).model)
 
 
@@ -164,7 +165,7 @@ def test_a_config_of_mmseg_0(tmp_path):
     model, theirs = _theirs('APCHead')
     del model['data_preprocessor']
     norm = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=False)
-    text = Config(dict(model=model, img_norm_cfg=norm, data=dict(test=dict(type='CityscapesDataset')))).pretty_text
+    text = text_of(Config(dict(model=model, img_norm_cfg=norm, data=dict(test=dict(type='CityscapesDataset')))))
     conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict(), dict(config=text)))
     preprocessor = conversion.model['data_preprocessor']
     assert (preprocessor['mean'], preprocessor['std'], preprocessor['bgr_to_rgb']) == (norm['mean'], norm['std'], False)
@@ -194,7 +195,7 @@ def test_without_an_auxiliary_head(type_):
 def test_a_compact_mask(psa_type):
     arguments = dict(mask_size=(7, 9), psa_type=psa_type, compact=True)
     model, theirs = _theirs('PSAHead', **arguments)
-    meta = dict(cfg=Config(dict(model=model)).pretty_text)
+    meta = dict(cfg=text_of(Config(dict(model=model))))
     given = {f'decode_head.{k}': v for k, v in arguments.items()}
     for checkpoint, settings in ((Checkpoint('file', theirs.state_dict(), meta), {}),
                                  (Checkpoint('file', theirs.state_dict()), given)):

@@ -52,7 +52,7 @@ def test_logits_are_the_official_ones(golden, name):
 def test_every_tensor_is_accounted_for(golden):
     official = golden('whole_ocnet_pyramid_r101_cityscapes')
     weights = weights_by_formula(official['keys'], official['aliases'])
-    conversion = convert_checkpoint(Checkpoint(Path('file'), weights, beside=['optimizer']))
+    conversion = convert_checkpoint(Checkpoint(Path('file'), weights, other_entries=['optimizer']))
     dropped = {name for name, _ in conversion.dropped}
     assert {theirs for theirs, _ in conversion.mapped} | dropped == {*weights, 'optimizer'}
     assert dropped == {*official['aliases'], 'optimizer'}

@@ -21,7 +21,7 @@ def _prefixed(prefix):
     return {prefix + key: value for key, value in WEIGHTS.items()}
 
 
-@pytest.mark.parametrize(('content', 'beside'), [
+@pytest.mark.parametrize(('content', 'other_entries'), [
     (WEIGHTS, []),
     (_prefixed('module.'), []),
     (_prefixed('module._orig_mod.'), []),
@@ -32,10 +32,10 @@ def _prefixed(prefix):
     (WEIGHTS | dict(epoch=3), ['epoch']),
 ], ids=lambda value: '-'.join(list(value)[:3]))
 @pytest.mark.parametrize('zipped', [True, False])
-def test_weights_in_any_wrapping(tmp_path, content, beside, zipped):
+def test_weights_in_any_wrapping(tmp_path, content, other_entries, zipped):
     torch.save(content, tmp_path / 'file.pth', _use_new_zipfile_serialization=zipped)
     checkpoint = read_checkpoint(tmp_path / 'file.pth')
-    assert checkpoint.beside == beside
+    assert checkpoint.other_entries == other_entries
     assert checkpoint.state_dict.keys() == WEIGHTS.keys()
     assert all(torch.equal(checkpoint.state_dict[key], value) for key, value in WEIGHTS.items())
 
@@ -45,7 +45,7 @@ def test_what_mmengine_keeps_beside_the_weights(tmp_path):
     torch.save(dict(meta=dict(cfg='a = 1', epoch=0), state_dict=WEIGHTS, message_hub=hub), tmp_path / 'file.pth')
     checkpoint = read_checkpoint(tmp_path / 'file.pth')
     assert checkpoint.meta['cfg'] == 'a = 1'
-    assert checkpoint.beside == ['meta', 'message_hub']
+    assert checkpoint.other_entries == ['meta', 'message_hub']
 
 
 class _Command:
@@ -82,7 +82,7 @@ def test_harmless_objects_need_permission_too(tmp_path):
     torch.save(dict(state_dict=WEIGHTS, args=argparse.Namespace(lr=0.1)), file)
     with pytest.raises(UserError, match=r'argparse\.Namespace(.|\n)*--allow-pickle'):
         read_checkpoint(file)
-    assert 'args' in read_checkpoint(file, allow_pickle=True).beside
+    assert 'args' in read_checkpoint(file, allow_pickle=True).other_entries
 
 
 def test_a_whole_module(tmp_path):

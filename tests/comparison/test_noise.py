@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import tukey_hsd
 
-from mmseg_attn.comparison.noise import LEVEL, differences_beyond, seed_noise
+from mmseg_attn.comparison.noise import LEVEL, seed_noise, significant_differences
 
 
 @pytest.mark.parametrize('counts', [(3, 3, 3), (2, 5, 4, 3), (2, 2)])
@@ -18,7 +18,7 @@ def test_the_same_pairs_as_scipy(counts):
         names = list(scores)
         p = tukey_hsd(*scores.values()).pvalue
         expected = {frozenset((names[i], names[j])) for i, j in combinations(range(len(names)), 2) if p[i, j] < LEVEL}
-        found = differences_beyond(seed_noise(scores), scores)
+        found = significant_differences(seed_noise(scores), scores)
         assert {frozenset(pair) for pair in found} == expected
         assert all(np.mean(scores[better]) > np.mean(scores[worse]) for better, worse in found)
         told_apart += len(found)

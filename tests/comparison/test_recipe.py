@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.comparison.recipe import check_equal, differences, prepare, set_iterations
+from mmseg_attn.comparison.recipe import check_equal, differing_keys, prepare, set_iterations
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CAMVID = CONFIGS / 'recipes' / 'camvid_small.py'
@@ -30,7 +30,7 @@ def test_the_recipe_changes_all_but_the_head():
     assert 'ann_file' not in cfg.val_dataloader.dataset
     assert cfg.train_cfg.max_iters == cfg.param_scheduler[1].end == 200
     assert cfg.val_evaluator == dict(type='mmseg_attn.ClassIoUMetric', iou_metrics=['mIoU'], ignore_index=11)
-    assert differences(ours.to_dict(), cfg.model.decode_head.to_dict()) == [
+    assert differing_keys(ours.to_dict(), cfg.model.decode_head.to_dict()) == [
         'ignore_index', 'loss_decode.avg_non_ignore', 'loss_decode.class_weight', 'num_classes']
 
 
@@ -76,5 +76,5 @@ def test_bad_input(arguments, message):
 
 
 def test_differences():
-    found = differences(dict(a=1, b=dict(c=2, d=[1]), e=0), dict(a=1, b=dict(c=3, d=[2]), f=0))
+    found = differing_keys(dict(a=1, b=dict(c=2, d=[1]), e=0), dict(a=1, b=dict(c=3, d=[2]), f=0))
     assert found == ['b.c', 'b.d', 'e', 'f']

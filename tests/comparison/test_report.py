@@ -9,14 +9,14 @@ from mmseg_attn.benchmark.results import read_accuracies
 from mmseg_attn.comparison import curves, report, samples
 from mmseg_attn.comparison.costs import Cost
 from mmseg_attn.comparison.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
-from mmseg_attn.comparison.runs import Run
+from mmseg_attn.comparison.runs import TrainingRun
 
 COST = Cost(parameters=2_500_000, head_parameters=500_000, gflops=1.25, quartiles_ms=(8.0, 9.0, 11.0), memory_mib=7.4)
 
 
 def _run(seed, miou, iters=4):
-    return Run(seed, iters, miou, dict(sky=miou + 10, car=miou - 10), [(2, miou / 2), (iters, miou)],
-               [(1, 2.0), (iters, 1.0)], 0.5, None)
+    return TrainingRun(seed, iters, miou, dict(sky=miou + 10, car=miou - 10), [(2, miou / 2), (iters, miou)],
+                       [(1, 2.0), (iters, 1.0)], 0.5, None)
 
 
 def _findings(scores, iters=4, failures=None):
@@ -76,7 +76,7 @@ def test_the_benchmark_reads_the_report(tmp_path):
 
 
 def test_bands():
-    steps, low, mean, high = curves.band([[(1, 2.0), (2, 4.0), (3, 1.0)], [(1, 4.0), (3, 5.0)]])
+    steps, low, mean, high = curves.mean_and_range([[(1, 2.0), (2, 4.0), (3, 1.0)], [(1, 4.0), (3, 5.0)]])
     assert (steps, low, mean, high) == ([1, 3], [2.0, 1.0], [3.0, 3.0], [4.0, 5.0])
 
 

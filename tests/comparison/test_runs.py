@@ -31,8 +31,9 @@ def _train(folder, lines=LINES, fails=0):
 
 def test_a_training_is_read_back(tmp_path):
     run = _train(tmp_path / 'a')
-    assert run == runs.Run(seed=3, iters=4, miou=40.0, classes=dict(sky=60.0, car=20.0), curve=[(2, 20.0), (4, 40.0)],
-                           losses=[(1, 2.5), (2, 1.5), (4, 1.0)], seconds_per_iter=0.3, memory_mib=None)
+    assert run == runs.TrainingRun(seed=3, iters=4, miou=40.0, classes=dict(sky=60.0, car=20.0),
+                                   curve=[(2, 20.0), (4, 40.0)],
+                                   losses=[(1, 2.5), (2, 1.5), (4, 1.0)], seconds_per_iter=0.3, memory_mib=None)
     assert runs.read(tmp_path / 'a') == run
     assert runs.read(tmp_path) is None
 
@@ -68,5 +69,5 @@ def test_another_config_is_another_training(tmp_path):
 
 
 def test_seeds_do_not_touch_the_config():
-    assert runs.seeded(CONFIG, 7).randomness.seed == 7
+    assert runs.with_seed(CONFIG, 7).randomness.seed == 7
     assert CONFIG.randomness.seed == 3

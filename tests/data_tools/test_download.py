@@ -121,7 +121,7 @@ def test_a_server_that_sends_nothing(server, tmp_path):
     (tmp_path / 'big.tar.part').write_bytes(CONTENT[:10])
     with pytest.raises(UserError, match=r'failed .* after 10 bytes.\n +Run again to continue'):
         fetch(_remote(server), tmp_path)
-    assert len(server.ranges) == download.VAIN_ATTEMPTS
+    assert len(server.ranges) == download.MAX_RETRIES
     assert (tmp_path / 'big.tar.part').read_bytes() == CONTENT[:10]
 
 

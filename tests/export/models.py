@@ -6,7 +6,7 @@ from mmseg.apis import init_model
 from torch import nn
 
 from mmseg_attn.common.config_checks import check_config
-from mmseg_attn.export.check import pictures
+from mmseg_attn.export.check import random_pictures
 from mmseg_attn.export.preparation import preparation_of
 from tests.helpers import randomize
 from tests.tools.command import CONFIGS
@@ -85,7 +85,7 @@ def _built(cfg: Config):
 
 def _balance(built):
     """Biases with which no class wins everywhere."""
-    features = built.extract_feat(preparation_of(built.cfg)(pictures((1, *SIZE))))
+    features = built.extract_feat(preparation_of(built.cfg)(random_pictures((1, *SIZE))))
     built.decode_head.conv_seg.bias -= built.decode_head(features).mean(dim=(0, 2, 3))
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.export.check import check_sizes, compare, pictures
+from mmseg_attn.export.check import check_sizes, compare_with_model, random_pictures
 from mmseg_attn.export.network import Network, labels_of
 from tests.export.models import model
 
@@ -22,7 +22,7 @@ def test_sizes_differ_from_the_traced_one():
 
 
 def test_pictures_have_all_colours():
-    images = pictures(SIZE)
+    images = random_pictures(SIZE)
     assert images.shape == (2, 3, *SIZE[1:])
     assert images.min() >= 0
     assert images.max() <= 255
@@ -34,7 +34,7 @@ def _run(network, change=lambda out: out):
 
 
 def test_what_is_equal(segmentor):
-    found = compare(_run(Network(segmentor)), segmentor, SIZE, prepared=True, argmax=False)
+    found = compare_with_model(_run(Network(segmentor)), segmentor, SIZE, prepared=True, argmax=False)
     assert found.size == SIZE
     assert found.error < 1e-6
     assert found.equal_labels == 1
@@ -42,10 +42,10 @@ def test_what_is_equal(segmentor):
 
 def test_what_is_wrong_is_measured(segmentor):
     network = Network(segmentor)
-    found = compare(_run(network, lambda out: 1.01 * out), segmentor, SIZE, prepared=True, argmax=False)
+    found = compare_with_model(_run(network, lambda out: 1.01 * out), segmentor, SIZE, prepared=True, argmax=False)
     assert found.error == pytest.approx(0.01, rel=1e-3)
     assert found.equal_labels == 1
-    found = compare(_run(network, lambda out: out * np.nan), segmentor, SIZE, prepared=True, argmax=False)
+    found = compare_with_model(_run(network, lambda out: out * np.nan), segmentor, SIZE, prepared=True, argmax=False)
     assert not found.error <= 1
 
 
@@ -54,18 +54,19 @@ def test_wrong_labels_are_counted(segmentor):
         labels = labels_of(out, segmentor.decode_head)
         labels[:, :13] = 9
         return labels
-    found = compare(_run(Network(segmentor), spoil), segmentor, SIZE, prepared=True, argmax=True)
+    found = compare_with_model(_run(Network(segmentor), spoil), segmentor, SIZE, prepared=True, argmax=True)
     assert found.error is None
     assert found.equal_labels == pytest.approx(1 - 13 / 65)
 
 
 def test_another_shape_is_an_error(segmentor):
     with pytest.raises(UserError, match=r'2 x 65 x 90 it gives \(2, 5, 64, 90\) instead of \(2, 5, 65, 90\)'):
-        compare(_run(Network(segmentor), lambda out: out[:, :, 1:]), segmentor, SIZE, prepared=True, argmax=False)
+        compare_with_model(_run(Network(segmentor), lambda out: out[:, :, 1:]), segmentor, SIZE, prepared=True,
+                           argmax=False)
 
 
 def test_padding_is_not_part_of_the_network():
     segmentor = model(model__data_preprocessor__test_cfg=dict(size_divisor=32))
-    found = compare(_run(Network(segmentor)), segmentor, SIZE, prepared=True, argmax=False)
+    found = compare_with_model(_run(Network(segmentor)), segmentor, SIZE, prepared=True, argmax=False)
     assert found.error < 1e-6
     assert segmentor.data_preprocessor.test_cfg == dict(size_divisor=32)

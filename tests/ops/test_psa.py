@@ -14,7 +14,7 @@ def test_row_by_row_is_the_whole_map(size, mask_size, collect, softmax):
     tensors = [torch.randn(2, *size, 3), torch.randn(positions, 3), torch.randn(2, *size, 4)]
     ours, expected = ([t.double().requires_grad_() for t in tensors] for _ in range(2))
     outs = row_wise_point_attention(*ours, mask_size, collect, softmax)
-    wholes = psa._whole_map(*expected, mask_size, collect, softmax)
+    wholes = psa._reference(*expected, mask_size, collect, softmax)
     torch.testing.assert_close(outs, wholes)
     factors = [torch.randn_like(out) for out in outs]
     # Without a softmax there is no log_sum to learn from.
@@ -29,7 +29,7 @@ def test_the_size_decides_only_how_it_is_computed(monkeypatch, compact):
     mask_size = None if compact else (5, 9)
     tensors = torch.randn(2, 3, 4, 5), torch.randn(20 if compact else 45, 3), torch.randn(2, 6, 4, 5)
     whole = point_attention(*tensors, mask_size, collect=False)
-    monkeypatch.setattr(psa, 'WHOLE_MAP', {})
+    monkeypatch.setattr(psa, 'MAX_DENSE_PIXELS', {})
     torch.testing.assert_close(point_attention(*tensors, mask_size, collect=False), whole)
 
 

@@ -20,7 +20,7 @@ TINY = ['--in-channels', 32, '--channels', 8, '--warmup', 1]
 @pytest.fixture
 def benchmark(monkeypatch, tmp_path, capsys):
     """The tool in this process: arguments -> exit code and output."""
-    monkeypatch.setattr(memory, 'refuse_what_does_not_fit', lambda: None)  # it would hold for all tests
+    monkeypatch.setattr(memory, 'limit_memory', lambda: None)  # it would hold for all tests
     monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
     monkeypatch.setattr(signal, 'signal', lambda *_: None)
     monkeypatch.chdir(tmp_path)

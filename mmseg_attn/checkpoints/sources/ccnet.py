@@ -1,6 +1,6 @@
 """speedinghzl/CCNet."""
 
-from ..plan import Given, Plan, Source
+from ..plan import CheckpointSource, ConversionInput, Plan
 from .backbone import AUXILIARY_BIAS, auxiliary, deep_resnet
 
 HEAD = {
@@ -11,7 +11,7 @@ HEAD = {
 }
 
 
-def plan(given: Given) -> Plan:
+def plan(given: ConversionInput) -> Plan:
     settings = {}
     inner = given.state['head.conva.0.weight'].shape[0]
     if inner != given.state['head.bottleneck.0.weight'].shape[0]:
@@ -24,5 +24,5 @@ def plan(given: Given) -> Plan:
         notes=('The number of recurrences is not in the weights; the authors train with 2.',))
 
 
-SOURCES = (Source(('official',), 'ccnet', 'speedinghzl/CCNet',
-                  ('head.cca.query_conv.weight', 'head.conva.0.weight', 'head.bottleneck.0.weight'), plan),)
+SOURCES = (CheckpointSource(('official',), 'ccnet', 'speedinghzl/CCNet',
+                            ('head.cca.query_conv.weight', 'head.conva.0.weight', 'head.bottleneck.0.weight'), plan),)

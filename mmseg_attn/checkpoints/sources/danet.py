@@ -1,6 +1,6 @@
 """junfu1115/DANet."""
 
-from ..plan import Given, Plan, Source
+from ..plan import CheckpointSource, ConversionInput, Plan
 from .backbone import FC, LAYERS
 
 HEAD = {
@@ -13,7 +13,7 @@ HEAD = {
 }
 
 
-def plan(given: Given) -> Plan:
+def plan(given: ConversionInput) -> Plan:
     deep = 'pretrained.conv1.0.weight' in given.state
     settings = {}
     names = {f'pretrained.layer{i}': f'backbone.layer{i}' for i in LAYERS}
@@ -29,5 +29,5 @@ def plan(given: Given) -> Plan:
         notes=('The dilations of the last stage are not in the weights; those of the authors\' release are 4, 8, 16.',))
 
 
-SOURCES = (Source(('official',), 'danet', 'junfu1115/DANet',
-                  ('head.conv5a.0.weight', 'head.sa.query_conv.weight', 'head.sc.gamma'), plan),)
+SOURCES = (CheckpointSource(('official',), 'danet', 'junfu1115/DANet',
+                            ('head.conv5a.0.weight', 'head.sa.query_conv.weight', 'head.sc.gamma'), plan),)

@@ -1,6 +1,6 @@
 """XiaLiPKU/EMANet."""
 
-from ..plan import Given, Plan, Source
+from ..plan import CheckpointSource, ConversionInput, Plan
 
 HEAD = {
     'fc0.conv': 'in_conv.conv', 'fc0.bn': 'in_conv.bn', 'emau.mu': 'attention.bases', 'emau.conv1': 'attention.in_conv',
@@ -11,10 +11,11 @@ BACKBONE = ({f'extractor.0.{i}': f'backbone.stem.{i}' for i in (0, 1, 3, 4, 6)} 
             | {f'extractor.{i + 3}': f'backbone.layer{i}' for i in range(1, 5)})
 
 
-def plan(given: Given) -> Plan:
+def plan(given: ConversionInput) -> Plan:
     _, ema_channels, num_bases = given.state['emau.mu'].shape
     return Plan('official/emanet_r101_voc.py', BACKBONE | {k: f'decode_head.{v}' for k, v in HEAD.items()},
                 settings={'decode_head.ema_channels': ema_channels, 'decode_head.num_bases': num_bases})
 
 
-SOURCES = (Source(('official',), 'emanet', 'XiaLiPKU/EMANet', ('emau.mu', 'fc0.conv.weight', 'fc2.weight'), plan),)
+SOURCES = (CheckpointSource(('official',), 'emanet', 'XiaLiPKU/EMANet',
+                            ('emau.mu', 'fc0.conv.weight', 'fc2.weight'), plan),)

@@ -8,12 +8,12 @@ import torch
 from mmseg_attn.common.errors import UserError
 
 from ..config_text import literals_of
-from ..model import load_model
-from ..plan import Given, Plan, Source, State, count, psa_branches, square_side
+from ..model import model_config
+from ..plan import CheckpointSource, ConversionInput, Plan, StateDict, count_keys, psa_branches, square_side
 from ..trust import check_types, without_loading
 
 # Everything but the decode head keeps its name.
-KEPT = {name: name for name in ('backbone', 'neck', 'auxiliary_head')}
+UNCHANGED_PREFIXES = {name: name for name in ('backbone', 'neck', 'auxiliary_head')}
 
 DANET = {'pam_in_conv': 'in_conv', 'pam.gamma.scale': 'attention.gamma', 'pam.query_project': 'attention.query',
          'pam.key_project': 'attention.key', 'pam.value_project': 'attention.value', 'pam_out_conv': 'out_conv',
@@ -69,7 +69,7 @@ def isanet_names() -> dict[str, str]:
     return names
 
 
-def _psanet_settings(head: State, given: dict) -> dict:
+def _psanet_settings(head: StateDict, given: dict) -> dict:
     settings = {'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect'),
                 'crop_size': None}
     if 'mask_size' not in given:
@@ -77,31 +77,31 @@ def _psanet_settings(head: State, given: dict) -> dict:
     return settings
 
 
-def _ccnet_settings(head: State, _: dict) -> dict:
+def _ccnet_settings(head: StateDict, _: dict) -> dict:
     return {'concat_input': 'conv_cat.conv.weight' in head}
 
 
-def _isanet_settings(head: State, _: dict) -> dict:
+def _isanet_settings(head: StateDict, _: dict) -> dict:
     return {'isa_channels': head['global_relation.key_project.0.conv.weight'].shape[0]}
 
 
-def _danet_settings(head: State, _: dict) -> dict:
+def _danet_settings(head: StateDict, _: dict) -> dict:
     return {'pam_channels': head['pam.query_project.weight'].shape[0]}
 
 
-def _apcnet_settings(head: State, given: dict) -> dict:
-    number = count(head, 'acm_modules.{}.gla.weight')
+def _apcnet_settings(head: StateDict, given: dict) -> dict:
+    number = count_keys(head, 'acm_modules.{}.gla.weight')
     if number != 4 and 'pool_scales' not in given:
         raise UserError(f'there are {number} scales: give them as --cfg-options "model.decode_head.pool_scales=(1,2)"')
     return {'fusion': 'acm_modules.0.fusion_conv.conv.weight' in head}
 
 
-def _emanet_settings(head: State, _: dict) -> dict:
+def _emanet_settings(head: StateDict, _: dict) -> dict:
     _, ema_channels, num_bases = head['ema_module.bases'].shape
     return {'ema_channels': ema_channels, 'num_bases': num_bases, 'concat_input': 'conv_cat.conv.weight' in head}
 
 
-def _non_local_settings(head: State, _: dict) -> dict:
+def _non_local_settings(head: StateDict, _: dict) -> dict:
     value = head['nl_block.g.conv.weight']
     settings = {'reduction': value.shape[1] // value.shape[0], 'concat_input': 'conv_cat.conv.weight' in head}
     if 'nl_block.concat_project.conv.weight' in head:
@@ -111,17 +111,23 @@ def _non_local_settings(head: State, _: dict) -> dict:
     return settings
 
 
-def _swap_halves(state: State) -> State:
+def _swap_halves(state: StateDict) -> StateDict:
     """mmseg concatenates the context before the input, the official code and ours after it."""
     key = 'decode_head.attention.out_conv.conv.weight'
     return state | {key: torch.cat(state[key].chunk(2, dim=1)[::-1], dim=1)}
 
 
-def _gammas_as_vectors(state: State) -> State:
+def _exchange_if_compact(arguments: dict) -> dict:
+    """mmseg's PSAHead exchanges the directions where it is compact and has only one."""
+    exchanged = dict(collect='distribute', distribute='collect') if arguments.get('compact') else {}
+    return dict(arguments, psa_type=exchanged.get(arguments['psa_type'], arguments['psa_type']))
+
+
+def _gammas_as_vectors(state: StateDict) -> StateDict:
     return {key: value.reshape(1) if key.endswith('.gamma') else value for key, value in state.items()}
 
 
-def _with_output_bias(state: State) -> State:
+def _with_output_bias(state: StateDict) -> StateDict:
     """mmcv's block has no bias before its norm."""
     weight = state['decode_head.attention.out_conv.weight']
     return state | {'decode_head.attention.out_conv.bias': weight.new_zeros(weight.shape[0])}
@@ -133,35 +139,37 @@ class _Head:
 
     Args:
         type: its name, which is that of ours.
-        mark: a key that only it has.
+        signature_key: a key that only it has.
         names: its prefix -> ours; takes the number of its scales or its psa_type.
         settings: (weights, given arguments) -> what the weights tell.
         ours: arguments of ours that make it mmseg's.
         defaults: mmseg's defaults that are not ours.
         unknown: what the weights do not tell.
         renamed: argument of mmseg -> argument of ours.
+        corrected: arguments of mmseg -> those of ours that mean the same.
+        finish: the last change of the weights, in our names.
     """
 
     type: str
-    mark: str
-    names: Callable[[State, dict], dict[str, str]]
-    settings: Callable[[State, dict], dict]
+    signature_key: str
+    names: Callable[[StateDict, dict], dict[str, str]]
+    settings: Callable[[StateDict, dict], dict]
     ours: dict = field(default_factory=dict)
     defaults: dict = field(default_factory=dict)
     unknown: str = ''
     renamed: dict = field(default_factory=dict)
-    finish: Callable[[State], State] = lambda state: state
+    corrected: Callable[[dict], dict] = lambda arguments: arguments
+    finish: Callable[[StateDict], StateDict] = lambda state: state
 
 
-# mmseg's PSAHead exchanges the two where it is compact and has only one.
-EXCHANGED = dict(collect='distribute', distribute='collect')
 # What mmseg's CCHead and NLHead inherit, and the only values that have a counterpart here.
-OF_FCN_HEAD = dict(kernel_size=3, dilation=1, num_convs=2)
+FCN_HEAD_ARGUMENTS = dict(kernel_size=3, dilation=1, num_convs=2)
 RELU = dict(act_cfg=dict(type='ReLU'))
 HEADS = {
     'psanet': _Head(
         'PSAHead', 'attention.1.weight', lambda _, settings: psanet_names(settings['psa_type']), _psanet_settings,
-        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor'),
+        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor',
+        corrected=_exchange_if_compact),
     'danet': _Head('DAHead', 'pam.query_project.weight', lambda *_: DANET, _danet_settings, finish=_gammas_as_vectors),
     'ccnet': _Head(
         'CCHead', 'cca.query_conv.weight', lambda *_: CCNET, _ccnet_settings, defaults=RELU, unknown='recurrence',
@@ -172,7 +180,7 @@ HEADS = {
         renamed=dict(down_factor='down_factors'), finish=_swap_halves),
     'apcnet': _Head(
         'APCHead', 'acm_modules.0.gla.weight',
-        lambda head, _: apcnet_names(count(head, 'acm_modules.{}.gla.weight')), _apcnet_settings,
+        lambda head, _: apcnet_names(count_keys(head, 'acm_modules.{}.gla.weight')), _apcnet_settings,
         unknown='pool_scales'),
     'emanet': _Head(
         'EMAHead', 'ema_module.bases', lambda *_: EMANET, _emanet_settings, ours=dict(renormalize_bases=True),
@@ -183,39 +191,51 @@ HEADS = {
 }
 
 
-def _plan(method: str, given: Given) -> Plan:
-    head = HEADS[method]
-    weights = {k.removeprefix('decode_head.'): v for k, v in given.state.items() if k.startswith('decode_head.')}
-    by_user = {k.removeprefix('decode_head.'): v for k, v in given.settings.items() if k.startswith('decode_head.')}
+def _plan(method: str, given: ConversionInput) -> Plan:
     data = 'voc' if given.state['decode_head.conv_seg.weight'].shape[0] == 21 else 'cityscapes'
     nearest = f'{method}_r50_{data}.py'
     text = given.meta.get('cfg') or given.meta.get('config')
     config = literals_of(text) if isinstance(text, str) else {}
-    model = config.get('model')
-    if isinstance(model, dict):
-        check_types(model, 'the config in the file')
-        model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
-        model.setdefault('data_preprocessor', _preprocessor(config) or load_model(nearest)['data_preprocessor'])
-        known = model['decode_head'] | by_user
-        model['decode_head'] |= {k: v for k, v in head.settings(weights, known).items() if k not in known}
-        settings = model['decode_head']
-    else:
-        model = None
-        settings = head.defaults | head.ours | head.settings(weights, by_user) | by_user
-    if method == 'psanet' and settings.get('compact'):
-        settings['psa_type'] = EXCHANGED.get(settings['psa_type'], settings['psa_type'])
-    names = KEPT | {f'decode_head.{k}': f'decode_head.{v}' for k, v in head.names(weights, settings).items()}
-    finish = head.finish
-    if model:
-        usable = dict(config, model=model) if 'test_dataloader' in config else None
-        notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
-        return Plan(nearest, names, finish=finish, notes=notes, model=model, source_config=usable)
-    absent = 'The config in the file cannot be read without running it' if text else 'The file does not hold its config'
+    if isinstance(config.get('model'), dict):
+        return _plan_by_config(HEADS[method], given, nearest, config)
+    return _plan_by_weights(HEADS[method], given, nearest, has_config=bool(text))
+
+
+def _plan_by_config(head: _Head, given: ConversionInput, nearest: str, config: dict) -> Plan:
+    model = config['model']
+    check_types(model, 'the config in the file')
+    model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
+    model.setdefault('data_preprocessor', _preprocessor(config) or model_config(nearest)['data_preprocessor'])
+    weights = _of_decode_head(given.state)
+    known = model['decode_head'] | _of_decode_head(given.settings)
+    told = {k: v for k, v in head.settings(weights, known).items() if k not in known}
+    model['decode_head'] = head.corrected(model['decode_head'] | told)
+    usable = dict(config, model=model) if 'test_dataloader' in config else None
+    notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
+    return Plan(nearest, _names(head, weights, model['decode_head']), finish=head.finish, notes=notes, model=model,
+                source_config=usable)
+
+
+def _plan_by_weights(head: _Head, given: ConversionInput, nearest: str, has_config: bool) -> Plan:
+    weights, by_user = _of_decode_head(given.state), _of_decode_head(given.settings)
+    settings = head.corrected(head.defaults | head.ours | head.settings(weights, by_user) | by_user)
+    absent = ('The config in the file cannot be read without running it' if has_config
+              else 'The file does not hold its config')
     unknown = f'{head.unknown}, ' if head.unknown else ''
     notes = (f"{absent}, and the weights do not tell {unknown}align_corners, the mean and deviation of the images, the "
              "backbone's dilations, nor whether images are tested whole: mmseg's defaults are taken.",)
-    settings = {f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state)
-    return Plan(nearest, names, settings=settings, finish=finish, notes=notes)
+    return Plan(
+        nearest, _names(head, weights, settings), finish=head.finish, notes=notes,
+        settings={f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state))
+
+
+def _of_decode_head(values: dict[str, object]) -> dict[str, object]:
+    return {k.removeprefix('decode_head.'): v for k, v in values.items() if k.startswith('decode_head.')}
+
+
+def _names(head: _Head, weights: StateDict, settings: dict) -> dict[str, str]:
+    names = head.names(weights, settings)
+    return UNCHANGED_PREFIXES | {f'decode_head.{k}': f'decode_head.{v}' for k, v in names.items()}
 
 
 def _preprocessor(config: dict) -> dict | None:
@@ -231,23 +251,24 @@ def _our_head(head: _Head, theirs: object) -> dict:
     if not isinstance(theirs, dict) or str(theirs.get('type')).split('.')[-1] != head.type:
         raise UserError(f'the weights are those of a {head.type}, but the config in the file has the decode head '
                         f'{theirs!r}')
-    for name, value in OF_FCN_HEAD.items():
+    for name, value in FCN_HEAD_ARGUMENTS.items():
         if theirs.get(name, value) != value:
             raise UserError(f'decode_head.{name}={theirs[name]} has no counterpart here, only {value} has')
-    arguments = {head.renamed.get(k, k): v for k, v in theirs.items() if k not in OF_FCN_HEAD}
+    arguments = {head.renamed.get(k, k): v for k, v in theirs.items() if k not in FCN_HEAD_ARGUMENTS}
     return head.defaults | arguments | head.ours | dict(type=f'mmseg_attn.{head.type}')
 
 
-def _other_settings(state: State) -> dict:
+def _other_settings(state: StateDict) -> dict:
     deep = 'backbone.stem.0.weight' in state
     return {'backbone.type': 'ResNetV1c' if deep else 'ResNet', 'backbone.contract_dilation': True,
             'backbone.multi_grid': None, 'decode_head.align_corners': False, 'auxiliary_head.align_corners': False,
             'auxiliary_head.act_cfg': dict(type='ReLU'), 'test_cfg': dict(mode='whole')}
 
 
-def _source(method: str, head: _Head) -> Source:
-    return Source(('mmseg',), method, f"mmsegmentation's {head.type}",
-                  (f'decode_head.{head.mark}', 'decode_head.conv_seg.weight'), lambda given: _plan(method, given))
+def _source(method: str, head: _Head) -> CheckpointSource:
+    return CheckpointSource(
+        ('mmseg',), method, f"mmsegmentation's {head.type}",
+        (f'decode_head.{head.signature_key}', 'decode_head.conv_seg.weight'), lambda given: _plan(method, given))
 
 
 SOURCES = tuple(_source(method, head) for method, head in HEADS.items())

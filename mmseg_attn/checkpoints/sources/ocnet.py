@@ -2,7 +2,7 @@
 
 from mmseg_attn.common.errors import UserError
 
-from ..plan import Given, Plan, Source, count
+from ..plan import CheckpointSource, ConversionInput, Plan, count_keys
 from .backbone import AUXILIARY_BIAS, auxiliary, deep_resnet
 
 
@@ -30,9 +30,9 @@ def base_names(in_conv: str, module: str, norm: str, shared_query: bool, num_siz
     return names
 
 
-def num_sizes(given: Given, module: str) -> int:
+def num_sizes(given: ConversionInput, module: str) -> int:
     """How many contexts Base-OC sums. With several their sizes are not in the weights."""
-    number = count(given.state, f'{module}.stages.{{}}.W.weight')
+    number = count_keys(given.state, f'{module}.stages.{{}}.W.weight')
     if number > 1 and 'decode_head.context_cfg.sizes' not in given.settings:
         raise UserError(f'there are contexts of {number} sizes: give them as '
                         '--cfg-options "model.decode_head.context_cfg.sizes=(1,2)"')
@@ -62,7 +62,7 @@ def pyramid_names(num_sizes: int) -> dict[str, str]:
     return names
 
 
-def plan(given: Given) -> Plan:
+def plan(given: ConversionInput) -> Plan:
     state = given.state
     dropped = {}
     for key in state:
@@ -72,7 +72,7 @@ def plan(given: Given) -> Plan:
                                 'is this a file of openseg (--source openseg)?')
             dropped[key] = 'the projection of keys, stored twice'
     if 'layer5.0.weight' in state:
-        kind, names = 'pyramid', pyramid_names(count(state, 'context.stages.{}.W.weight'))
+        kind, names = 'pyramid', pyramid_names(count_keys(state, 'context.stages.{}.W.weight'))
     elif 'context.2.context.0.weight' in state:
         kind, names = 'asp', asp_names('', shared_query=True)
     else:
@@ -83,8 +83,9 @@ def plan(given: Given) -> Plan:
         dropped=dropped, inplace_abn=True, folded=AUXILIARY_BIAS)
 
 
-def _source(mark: str) -> Source:
-    return Source(('official',), 'ocnet', 'openseg-group/OCNet.pytorch', (mark, 'conv1.weight', 'cls.weight'), plan)
+def _source(signature_key: str) -> CheckpointSource:
+    return CheckpointSource(('official',), 'ocnet', 'openseg-group/OCNet.pytorch',
+                            (signature_key, 'conv1.weight', 'cls.weight'), plan)
 
 
 SOURCES = tuple(_source(f'{module}.f_key.0.weight') for module in (

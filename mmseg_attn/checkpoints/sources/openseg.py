@@ -2,7 +2,7 @@
 
 from mmseg_attn.common.errors import UserError
 
-from ..plan import Given, Plan, Source, State, count
+from ..plan import CheckpointSource, ConversionInput, Plan, StateDict, count_keys
 from . import ocnet
 from .backbone import AUXILIARY_BIAS, auxiliary, deep_resnet
 
@@ -25,11 +25,11 @@ def isa_names(norm: str, num_factors: int = 1) -> dict[str, str]:
     return names
 
 
-def plan_isa(given: Given) -> Plan:
+def plan_isa(given: ConversionInput) -> Plan:
     state = given.state
     norm = _norm(state, 'isa_head.1')
     names = ocnet.conv_norm('isa_head', 'in_conv', norm, 'bn') | {'cls_head': 'conv_seg'}
-    num_factors = count(state, 'isa_head.2.stages.{}.long_range_sa.f_value.weight')
+    num_factors = count_keys(state, 'isa_head.2.stages.{}.long_range_sa.f_value.weight')
     if num_factors > 1 and 'decode_head.down_factors' not in given.settings:
         raise UserError(f'there are {num_factors} factors: give them as '
                         '--cfg-options "model.decode_head.down_factors=((8,8),(4,4))"')
@@ -38,13 +38,13 @@ def plan_isa(given: Given) -> Plan:
                  ("The factors are not in the weights; the authors' release has one, 8 x 8.",))
 
 
-def plan_base(given: Given) -> Plan:
+def plan_base(given: ConversionInput) -> Plan:
     norm = _norm(given.state, 'oc_module_pre.1')
     names = ocnet.base_names('oc_module_pre', 'oc_module', norm, False, ocnet.num_sizes(given, 'oc_module'))
     return _plan(given, 'ocnet_base', names, norm, 'dsn')
 
 
-def plan_asp(given: Given) -> Plan:
+def plan_asp(given: ConversionInput) -> Plan:
     norm = _norm(given.state, 'context.1')
     plan = _plan(given, 'ocnet_asp', ocnet.asp_names(norm, shared_query=False), norm, 'dsn')
     value = given.state['context.2.context.2.stages.0.f_value.weight']
@@ -52,11 +52,11 @@ def plan_asp(given: Given) -> Plan:
     return plan
 
 
-def _norm(state: State, key: str) -> str:
+def _norm(state: StateDict, key: str) -> str:
     return '.0' if f'{key}.0.weight' in state else ''
 
 
-def _plan(given: Given, network: str, names: dict[str, str], norm: str, dsn: str,
+def _plan(given: ConversionInput, network: str, names: dict[str, str], norm: str, dsn: str,
           notes: tuple[str, ...] = ()) -> Plan:
     # Where there is a dropout before it, the classifier has the number 3.
     cls = 2 if f'{dsn}.2.weight' in given.state else 3
@@ -70,8 +70,10 @@ def _plan(given: Given, network: str, names: dict[str, str], norm: str, dsn: str
 
 
 SOURCES = (
-    Source(('openseg', 'official'), 'isanet', DESCRIPTION, ('isa_head.0.weight', 'cls_head.weight'), plan_isa),
-    Source(('openseg',), 'ocnet', DESCRIPTION, ('oc_module_pre.0.weight', 'cls.weight'), plan_base),
-    Source(('openseg',), 'ocnet', DESCRIPTION,
-           ('context.2.context.2.stages.0.f_query.2.weight', 'backbone.resinit.conv1.weight', 'cls.weight'), plan_asp),
+    CheckpointSource(('openseg', 'official'), 'isanet', DESCRIPTION,
+                     ('isa_head.0.weight', 'cls_head.weight'), plan_isa),
+    CheckpointSource(('openseg',), 'ocnet', DESCRIPTION, ('oc_module_pre.0.weight', 'cls.weight'), plan_base),
+    CheckpointSource(('openseg',), 'ocnet', DESCRIPTION,
+                     ('context.2.context.2.stages.0.f_query.2.weight', 'backbone.resinit.conv1.weight', 'cls.weight'),
+                     plan_asp),
 )

@@ -1,7 +1,7 @@
 """hszhao/semseg: PSANet."""
 
-from ..model import load_model
-from ..plan import Given, Plan, Source, psa_branches, square_side
+from ..model import model_config
+from ..plan import CheckpointSource, ConversionInput, Plan, psa_branches, square_side
 from .backbone import FC, LAYERS, auxiliary
 
 DATA_SETS = {19: 'cityscapes', 21: 'voc', 150: 'ade20k'}
@@ -18,7 +18,7 @@ def head_names(psa_type: str) -> dict[str, str]:
     return names
 
 
-def plan(given: Given) -> Plan:
+def plan(given: ConversionInput) -> Plan:
     state, settings, notes = given.state, {}, []
     if 'psa.reduce_p.0.weight' in state:
         settings['decode_head.psa_type'] = 'bi-direction'
@@ -40,10 +40,10 @@ def plan(given: Given) -> Plan:
     data = DATA_SETS.get(state['cls.4.weight'].shape[0], 'voc')
     config = f'official/psanet_{depth}_{data}.py'
     mask_size = settings.get('decode_head.mask_size') or given.settings['decode_head.mask_size']
-    if tuple(mask_size) != load_model(config)['decode_head']['mask_size'] or 'decode_head.compact' in given.settings:
+    if tuple(mask_size) != model_config(config)['decode_head']['mask_size'] or 'decode_head.compact' in given.settings:
         settings['decode_head.crop_size'] = None  # of another training
     return Plan(config, names, dropped={'fc': FC}, settings=settings, notes=tuple(notes))
 
 
-SOURCES = (Source(('official', 'semseg'), 'psanet', 'hszhao/semseg',
-                  ('psa.proj.0.weight', 'psa.reduce.0.weight', 'cls.4.weight'), plan),)
+SOURCES = (CheckpointSource(('official', 'semseg'), 'psanet', 'hszhao/semseg',
+                            ('psa.proj.0.weight', 'psa.reduce.0.weight', 'cls.4.weight'), plan),)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 # The activation of InPlaceABN, in which many official codes put their norms.
 LEAKY_RELU = dict(type='LeakyReLU', negative_slope=0.01)
 # Channels: oneDNN brings the input of a convolution into an order of its own, a copy of all that it gets.
-AT_ONCE = 1024
+MAX_CONV_CHANNELS = 1024
 
 
 class AttentionHead(BaseDecodeHead):
@@ -100,7 +100,7 @@ class ConcatConv(ConvModule):
         if torch.is_grad_enabled() or not is_plain or self.with_spectral_norm:
             return super().forward(torch.cat(inputs, dim=1))
         if inputs[0].device.type == 'cpu':
-            inputs = [part for x in inputs for part in x.split(AT_ONCE, dim=1)]
+            inputs = [part for x in inputs for part in x.split(MAX_CONV_CHANNELS, dim=1)]
         weights = conv.weight.split([x.shape[1] for x in inputs], dim=1)
         out = None
         for x, weight in zip(inputs, weights, strict=True):

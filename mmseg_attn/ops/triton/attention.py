@@ -25,7 +25,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import OPTIONS, dot_precision, launch_what_fits, on_device_of
+from .launching import LAUNCH_OPTIONS, dot_precision, launch_first_that_fits, on_device_of
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -92,7 +92,7 @@ def attention_forward(query: Tensor, key: Tensor, value: Tensor, scale: float,
             query, key, value, out, lse, scale * LOG2_E.value, b, n, m, *_strides(query, key, value),
             D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype),
             ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=block_e,
-            num_warps=tiles.num_warps, num_stages=tiles.num_stages, **OPTIONS)
+            num_warps=tiles.num_warps, num_stages=tiles.num_stages, **LAUNCH_OPTIONS)
 
     _launch(launch, FORWARD, n, query, d, e, exclude_itself, 'forward')
     return out, lse
@@ -120,7 +120,7 @@ def attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, 
     grad, query, key, value = map(_dense_rows, (grad, query, key, value))
     lse, delta = lse.contiguous(), delta.contiguous()
     logit_scale = scale * LOG2_E.value
-    constants = dict(D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype), **OPTIONS)
+    constants = dict(D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype), **LAUNCH_OPTIONS)
 
     def logits_backward(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], out: Tensor) -> None:
         num_rows, num_columns = rows[0].shape[2], columns[0].shape[2]
@@ -155,7 +155,7 @@ def _launch(launch: Callable[[Tiles], None], table: dict[int, tuple[Tiles, ...]]
     candidates = tuple(tiles for tiles in table[tensor.element_size()]
                        if tiles.rows * triton.cdiv(num_rows, tiles.rows) <= most)
     with on_device_of(tensor):
-        launch_what_fits(launch, candidates, tensor.device, tensor.dtype, *key)
+        launch_first_that_fits(launch, candidates, tensor.device, tensor.dtype, *key)
 
 
 def _dense_rows(x: Tensor) -> Tensor:

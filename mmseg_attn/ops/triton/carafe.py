@@ -14,12 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import OPTIONS, on_device_of
+from .launching import LAUNCH_OPTIONS, on_device_of
 
 # Input pixels of a program: one for each thread, since then no number changes threads.
 PIXELS = 128
 # Sums of a thread, in registers. For s=2, k=5 none is spilled (compiled for compute capability 9.0). Not timed.
-SUMS = 64
+ACCUMULATORS = 64
 
 
 def carafe_forward(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor: int) -> Tensor:
@@ -34,12 +34,12 @@ def carafe_forward(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scal
         return out
     columns = triton.next_power_of_2(scale_factor)
     rows = max(min(columns, 16 // columns), 1)
-    block = max(min(SUMS // (rows * columns), triton.next_power_of_2(channels // groups)), 1)
+    block = max(min(ACCUMULATORS // (rows * columns), triton.next_power_of_2(channels // groups)), 1)
     parts = triton.cdiv(channels // groups, block) * triton.cdiv(scale_factor, rows)
     with on_device_of(x):
         _forward_kernel[parts * triton.cdiv(height * width, PIXELS) * batch * groups,](
             x, masks, out, parts, channels // groups, height, width, K=kernel_size, S=scale_factor,
-            ROWS=rows, COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
+            ROWS=rows, COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **LAUNCH_OPTIONS)
     return out
 
 
@@ -55,17 +55,17 @@ def carafe_backward(grad: Tensor, x: Tensor, masks: Tensor, kernel_size: int, gr
     programs = triton.cdiv(height * width, PIXELS) * batch * groups
     columns = triton.next_power_of_2(scale_factor)
     with on_device_of(x):
-        block = max(min(SUMS // 2 // columns, triton.next_power_of_2(channels // groups)), 1)
+        block = max(min(ACCUMULATORS // 2 // columns, triton.next_power_of_2(channels // groups)), 1)
         parts = triton.cdiv(channels // groups, block)
         _input_backward_kernel[parts * programs,](
             grad, masks, grad_x, parts, *sizes, K=kernel_size, S=scale_factor,
-            COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
+            COLUMNS=columns, CHANNELS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **LAUNCH_OPTIONS)
         rows = max(min(columns, 4 // columns), 1)
-        block = max(min(SUMS // 2 // (rows * columns), triton.next_power_of_2(kernel_size**2)), 1)
+        block = max(min(ACCUMULATORS // 2 // (rows * columns), triton.next_power_of_2(kernel_size**2)), 1)
         parts = triton.cdiv(kernel_size**2, block) * triton.cdiv(scale_factor, rows)
         _masks_backward_kernel[parts * programs,](
             grad, x, grad_masks, parts, *sizes, K=kernel_size, S=scale_factor,
-            ROWS=rows, COLUMNS=columns, TAPS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **OPTIONS)
+            ROWS=rows, COLUMNS=columns, TAPS=block, PIXELS=PIXELS, num_warps=PIXELS // 32, **LAUNCH_OPTIONS)
     return grad_x, grad_masks
 
 

@@ -11,7 +11,7 @@ from triton.runtime.errors import OutOfResources
 T = TypeVar('T', bound=Hashable)
 
 # Of every launch: a * b + c in one instruction. From Triton 3.10 on it makes two unless told.
-OPTIONS = dict(enable_fp_fusion=True)
+LAUNCH_OPTIONS = dict(enable_fp_fusion=True)
 
 _first_that_fits: dict[Hashable, int] = {}
 
@@ -21,7 +21,7 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager:
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
 
 
-def launch_what_fits(launch: Callable[[T], None], candidates: tuple[T, ...], *key: Hashable) -> None:
+def launch_first_that_fits(launch: Callable[[T], None], candidates: tuple[T, ...], *key: Hashable) -> None:
     """Calls ``launch`` with the first candidate for which the device has the shared memory.
 
     Which one that is gets remembered for ``key`` and the candidates: finding out means to compile.

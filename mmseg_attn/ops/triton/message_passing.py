@@ -15,11 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import OPTIONS, on_device_of
+from .launching import LAUNCH_OPTIONS, on_device_of
 
 NUM_WARPS = 4
 # Of a program, 16 for each of its threads. Compiled for compute capability 9.0 none is spilled. Not timed.
-SUMS = 2048
+ACCUMULATORS = 2048
 
 
 def message_passing_forward(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
@@ -41,11 +41,11 @@ def message_passing_forward(x: Tensor, positions: Tensor, weights: Tensor) -> Te
     x, positions, weights = _channels_last(x), positions.contiguous(), weights.contiguous()
     group_width = channels // num_groups
     block = _channel_block(group_width)
-    pixels = SUMS // block
+    pixels = ACCUMULATORS // block
     grid = triton.cdiv(height * width, pixels), num_groups * triton.cdiv(group_width, block), batch
     with on_device_of(x):
         _forward_kernel[grid](x, positions, weights, out, group_width, height, width, num_groups, num_taps,
-                              PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **OPTIONS)
+                              PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **LAUNCH_OPTIONS)
     return out
 
 
@@ -68,15 +68,15 @@ def message_passing_backward(grad: Tensor, x: Tensor, positions: Tensor,
         sizes = group_width, height, width, num_groups, num_taps
         block = _channel_block(group_width)
         with on_device_of(x):
-            pixels = SUMS // block
+            pixels = ACCUMULATORS // block
             grid = triton.cdiv(height * width, pixels), num_groups * triton.cdiv(group_width, block), batch
             _input_backward_kernel[grid](dense[0], *dense[2:], grad_x, *sizes,
-                                         PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **OPTIONS)
+                                         PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **LAUNCH_OPTIONS)
             # Four sums instead of one, and registers for half as many.
-            pixels = SUMS // 2 // block
+            pixels = ACCUMULATORS // 2 // block
             _taps_backward_kernel[triton.cdiv(height * width, pixels), num_taps, batch](
                 *dense, grad_positions, grad_weights, *sizes,
-                PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **OPTIONS)
+                PIXELS=pixels, CHANNELS=block, num_warps=NUM_WARPS, **LAUNCH_OPTIONS)
     grad_x = grad_x.permute(0, 3, 1, 2).to(x.dtype, memory_format=torch.contiguous_format)
     return grad_x, grad_positions, grad_weights
 

@@ -6,7 +6,7 @@ import torch
 from triton.runtime.errors import OutOfResources
 
 from mmseg_attn.ops import triton as kernels
-from mmseg_attn.ops.triton.launching import dot_precision, launch_what_fits
+from mmseg_attn.ops.triton.launching import dot_precision, launch_first_that_fits
 
 
 def test_available(device):
@@ -32,10 +32,10 @@ def test_the_first_candidate_that_fits_is_remembered():
             raise OutOfResources(candidate, 2, 'shared memory')
 
     for _ in range(2):
-        launch_what_fits(launch, (4, 3, 2, 1), 'a key')
+        launch_first_that_fits(launch, (4, 3, 2, 1), 'a key')
     assert tried == [4, 3, 2, 2]
-    launch_what_fits(launch, (4, 2), 'a key')
-    launch_what_fits(launch, (4, 3, 2, 1), 'another key')
+    launch_first_that_fits(launch, (4, 2), 'a key')
+    launch_first_that_fits(launch, (4, 3, 2, 1), 'another key')
     assert tried[4:] == [4, 2, 4, 3, 2]
 
 
@@ -44,7 +44,7 @@ def test_an_error_when_nothing_fits():
         raise OutOfResources(candidate, 2, 'shared memory')
 
     with pytest.raises(OutOfResources):
-        launch_what_fits(launch, (4, 3), 'a third key')
+        launch_first_that_fits(launch, (4, 3), 'a third key')
 
 
 @pytest.mark.skipif(torch.version.hip is not None, reason="AMD's instructions differ")

@@ -7,7 +7,7 @@ from mmseg_attn.checkpoints.sources.mmseg import HEADS
 from .cases import Case, attention_of, build_head, randomize
 
 # What mmseg's configs/_base_/models say beyond what all heads have, by the channels of the head.
-ARGUMENTS = {
+MMSEG_ARGUMENTS = {
     'psanet': lambda c: dict(mask_size=(97, 97), psa_type='bi-direction', compact=False, shrink_factor=2,
                              normalization_factor=1.0, psa_softmax=True),
     'danet': lambda c: dict(pam_channels=max(c // 8, 1)),
@@ -17,11 +17,11 @@ ARGUMENTS = {
     'emanet': lambda c: dict(ema_channels=2 * c, num_bases=64, num_stages=3, momentum=0.1),
     'non_local': lambda c: dict(reduction=2, use_scale=True, mode='embedded_gaussian'),
 }
-COMMON = ('in_channels', 'in_index', 'channels', 'num_classes', 'norm_cfg', 'align_corners', 'dropout_ratio')
-COMPILED = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+COMMON_ARGUMENTS = ('in_channels', 'in_index', 'channels', 'num_classes', 'norm_cfg', 'align_corners', 'dropout_ratio')
+COMPILED_OPS = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
 # What the two may differ by in float64, beyond rounding. The official EMANet and ours add 1e-6 to what they divide by,
 # mmseg's does not, which came to 2e-7.
-DIFFERENCES = {'emanet': 1e-5}
+DOUBLE_TOLERANCES = {'emanet': 1e-5}
 # mmseg's attention where it is a module that a head calls.
 BLOCKS = {
     'danet': lambda head: [head.pam, head.cam],
@@ -44,19 +44,19 @@ class Repeated(nn.Module):
         return x
 
 
-def why_no_peer(method: str, level: str) -> str | None:
+def why_no_baseline(method: str, level: str) -> str | None:
     """Why mmseg's counterpart cannot be measured here; None if it can."""
     known = method in HEADS if level == 'head' else method in BLOCKS or method == 'carafe'
     if not known:
         return ('mmseg computes it inside its head: --level head' if method in HEADS
                 else f'mmseg has no {level} of this method')
-    if method in COMPILED:
+    if method in COMPILED_OPS:
         try:
             import mmcv.ops
         except ImportError:
-            return f"mmseg's needs {COMPILED[method]} of an mmcv with compiled ops"
-        if not hasattr(mmcv.ops, COMPILED[method]):
-            return f"mmseg's needs {COMPILED[method]}, which this mmcv does not have"
+            return f"mmseg's needs {COMPILED_OPS[method]} of an mmcv with compiled ops"
+        if not hasattr(mmcv.ops, COMPILED_OPS[method]):
+            return f"mmseg's needs {COMPILED_OPS[method]}, which this mmcv does not have"
     return None
 
 
@@ -64,14 +64,14 @@ def build_pair(method: str, config: dict, level: str = 'head') -> tuple[Case, Ca
     """Ours with mmseg's options, and mmseg's, with the same weights.
 
     Args:
-        method: one for which :func:`why_no_peer` has no reason.
+        method: one for which :func:`why_no_baseline` has no reason.
         config: of our head, whose widths, norm and classes are taken.
         level: 'head' or 'block'.
     """
     if method == 'carafe':
         return _carafe_pair(config)
     converter = HEADS[method]
-    theirs_config = {k: config[k] for k in COMMON} | ARGUMENTS[method](config['channels'])
+    theirs_config = {k: config[k] for k in COMMON_ARGUMENTS} | MMSEG_ARGUMENTS[method](config['channels'])
     ours_config = converter.defaults | {converter.renamed.get(k, k): v for k, v in theirs_config.items()}
     theirs = randomize(build_head(theirs_config | dict(type=f'mmseg.{converter.type}')))
     ours = build_head(ours_config | converter.ours | dict(type=f'mmseg_attn.{converter.type}'))

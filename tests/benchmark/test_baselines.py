@@ -8,9 +8,9 @@ import torch
 from mmseg.models.decode_heads import cc_head, psa_head
 from torch import nn
 
+from mmseg_attn.benchmark.baselines import DOUBLE_TOLERANCES, build_pair, why_no_baseline
 from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, randomize
-from mmseg_attn.benchmark.checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
-from mmseg_attn.benchmark.peers import DIFFERENCES, build_pair, why_no_peer
+from mmseg_attn.benchmark.checks import DOUBLE_TOLERANCE, WrongResultError, check_against_baseline, check_against_double
 from mmseg_attn.benchmark.settings import methods
 from tests.models.heads.test_ccnet import CrissCrossEquation
 from tests.models.heads.test_psanet import PSAMask
@@ -22,8 +22,8 @@ PAIRS += [(method, 'block') for method in ('apcnet', 'ccnet', 'danet', 'non_loca
 PAIRS += [pytest.param('psanet', 'head', marks=pytest.mark.slow)]  # for the loops of the oracle
 
 
-def difference(method):
-    return DIFFERENCES.get(method, TOLERANCE_OF_DOUBLE)
+def tolerance(method):
+    return DOUBLE_TOLERANCES.get(method, DOUBLE_TOLERANCE)
 
 
 @pytest.fixture
@@ -39,22 +39,22 @@ def _compiled_ops(monkeypatch):
 @pytest.mark.usefixtures('_compiled_ops')
 @pytest.mark.parametrize(('method', 'level'), PAIRS)
 def test_pairs(method, level):
-    assert why_no_peer(method, level) is None
+    assert why_no_baseline(method, level) is None
     ours, theirs = build_pair(method, head_config(method, **SMALL), level)
     assert type(ours) is type(theirs) is Case
     modules = [type(case.head or case.blocks[0]).__module__ for case in (ours, theirs)]
     assert modules[0].startswith('mmseg_attn.')
     assert not modules[1].startswith('mmseg_attn.models.heads')
     for training in (False, True):
-        assert 0 <= check_against_peer(ours, theirs, CPU, training, difference(method)) < 1e-4
+        assert 0 <= check_against_baseline(ours, theirs, CPU, training, tolerance(method)) < 1e-4
 
 
-def test_why_there_is_no_peer():
-    assert why_no_peer('glore', 'head') == 'mmseg has no head of this method'
-    assert why_no_peer('glore', 'block') == 'mmseg has no block of this method'
-    assert why_no_peer('emanet', 'block') == 'mmseg computes it inside its head: --level head'
-    assert why_no_peer('carafe', 'head') == 'mmseg has no head of this method'
-    assert why_no_peer('non_local', 'block') is None
+def test_why_there_is_no_baseline():
+    assert why_no_baseline('glore', 'head') == 'mmseg has no head of this method'
+    assert why_no_baseline('glore', 'block') == 'mmseg has no block of this method'
+    assert why_no_baseline('emanet', 'block') == 'mmseg computes it inside its head: --level head'
+    assert why_no_baseline('carafe', 'head') == 'mmseg has no head of this method'
+    assert why_no_baseline('non_local', 'block') is None
 
 
 @pytest.mark.parametrize(('method', 'name'), [
@@ -62,10 +62,10 @@ def test_why_there_is_no_peer():
 def test_without_compiled_ops(monkeypatch, method, name):
     level = 'block' if method == 'carafe' else 'head'
     monkeypatch.setitem(sys.modules, 'mmcv.ops', None)
-    assert why_no_peer(method, level) == f"mmseg's needs {name} of an mmcv with compiled ops"
+    assert why_no_baseline(method, level) == f"mmseg's needs {name} of an mmcv with compiled ops"
     monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace())
     monkeypatch.setattr('mmcv.ops', SimpleNamespace(), raising=False)
-    assert 'which this mmcv does not have' in why_no_peer(method, level)
+    assert 'which this mmcv does not have' in why_no_baseline(method, level)
 
 
 @pytest.mark.parametrize('training', [False, True])
@@ -79,7 +79,7 @@ def test_a_small_error_in_the_attention_is_found(method, parameter, training):
         weight = theirs.head.get_parameter(parameter)
         weight += 1e-3 * weight.std() * torch.randn_like(weight)
     with pytest.raises(WrongResultError, match=r"differs from mmseg's in float64 by .* of its norm, more than"):
-        check_against_peer(ours, theirs, CPU, training, difference(method))
+        check_against_baseline(ours, theirs, CPU, training, tolerance(method))
 
 
 class Scale(nn.Module):
@@ -99,9 +99,9 @@ class Scale(nn.Module):
     (nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=0.1001), 'output 0 in evaluation afterwards')])
 def test_an_error_that_only_a_step_of_training_shows(ours, theirs, what):
     pair = Case(None, [ours], 3), Case(None, [theirs], 3)
-    assert check_against_peer(*pair, CPU, training=False) == 0
+    assert check_against_baseline(*pair, CPU, training=False) == 0
     with pytest.raises(WrongResultError, match=f"{what} differs from mmseg's in float64"):
-        check_against_peer(*pair, CPU, training=True)
+        check_against_baseline(*pair, CPU, training=True)
 
 
 class Compiled(Scale):
@@ -112,12 +112,12 @@ class Compiled(Scale):
         return super().forward(x)
 
 
-def test_a_peer_without_double_is_compared_in_single_precision():
+def test_a_baseline_without_double_is_compared_in_single_precision():
     ours, theirs = Case(None, [Scale()], 3), Case(None, [Compiled()], 3)
-    assert check_against_peer(ours, theirs, CPU, training=True) == 0
+    assert check_against_baseline(ours, theirs, CPU, training=True) == 0
     theirs.blocks[0].weight.data *= 1.01
     with pytest.raises(WrongResultError, match=r"output 0 differs from mmseg's by 9\.9e-03"):
-        check_against_peer(ours, theirs, CPU, training=True)
+        check_against_baseline(ours, theirs, CPU, training=True)
 
 
 class Shaky(nn.Module):
