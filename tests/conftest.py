@@ -1,3 +1,4 @@
+from functools import wraps
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,45 @@ DATA = Path(__file__).parent / 'data'
 torch.set_num_threads(1)
 
 
+# PyTorch remembers at its first use which functions `with torch.device(...)` acts upon: they must be its own.
+with torch.device('cpu'):
+    torch.empty(0)
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+def _filled(allocate):
+    """``allocate``, whose memory often holds zeros or an earlier right result, with what no test takes for a result.
+
+    PyTorch's own ``fill_uninitialized_memory`` works with deterministic algorithms only, which are not those that users
+    run. What is not plain memory is left alone: fake and meta tensors, and whatever is traced.
+    """
+    @wraps(allocate)
+    def wrapper(*args, **kwargs):
+        out = allocate(*args, **kwargs)
+        if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(out) is not torch.Tensor:
+            return out
+        if out.layout == torch.strided and not out.is_meta and not out.is_quantized:
+            is_float = out.is_floating_point() or out.is_complex()
+            value = torch.nan if is_float else out.dtype == torch.bool or torch.iinfo(out.dtype).max
+            out.detach().fill_(value)
+        return out
+    return wrapper
+
+
+# Made once: the compiler remembers functions by their identity.
+FILLED = [(owner, name, _filled(getattr(owner, name)))
+          for owner, names in ((torch, ('empty', 'empty_like', 'empty_strided')),
+                               (torch.Tensor, ('new_empty', 'new_empty_strided'))) for name in names]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_passes_uninitialised(monkeypatch):
+    for owner, name, function in FILLED:
+        monkeypatch.setattr(owner, name, function)
 
 
 @pytest.fixture

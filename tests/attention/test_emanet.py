@@ -1,7 +1,11 @@
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_attn.attention.emanet import ExpectationMaximizationAttention, em_attention
@@ -88,6 +92,62 @@ def test_bases_stay_float32_in_half_precision(dtype):
     block.to(dtype)
     assert block.bases.dtype == torch.float32
     assert torch.equal(block.bases, before)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_keeps_the_bases_of_many_pixels(dtype):
+    """A basis sums thousands of pixels, and float16 ends at 65,504."""
+    block, x = _block().train(), 20 + torch.rand(1, 8, 199, 201).to(dtype)
+    torch.nn.init.dirac_(block.in_conv.weight)
+    torch.nn.init.zeros_(block.in_conv.bias)
+    exact = copy.deepcopy(block).double()
+    with torch.autocast('cpu', dtype):
+        out = block._reconstruct(x)
+    assert out.dtype == dtype
+    torch.testing.assert_close(out.double(), exact._reconstruct(x.double()), rtol=2 * torch.finfo(dtype).eps, atol=0)
+    torch.testing.assert_close(block.bases.double(), exact.bases, rtol=1e-4, atol=1e-6)
+
+
+def _on_two_ranks(monkeypatch, run):
+    """``[run(0), run(1)]`` in two threads, between which gloo works as between processes."""
+    store, this = dist.HashStore(), threading.local()
+
+    def start(rank):
+        this.group = dist.ProcessGroupGloo(store, rank, 2, timedelta(seconds=60))
+        return run(rank)
+
+    monkeypatch.setattr(dist, 'is_initialized', lambda: True)
+    monkeypatch.setattr(dist, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(dist, 'all_reduce', lambda tensor: this.group.allreduce([tensor]).wait())
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(start, range(2)))
+
+
+def _train(block, x):
+    block.train()(x)
+    return block.bases
+
+
+@pytest.mark.parametrize('renormalize_bases', [False, True])
+def test_two_ranks_average_over_their_images_as_one_process_does(monkeypatch, renormalize_bases):
+    """Batches of one and of four images, so that a mean of the ranks' means is another number."""
+    block = _block(renormalize_bases=renormalize_bases).double()
+    images = torch.randn(5, 8, 3, 5, dtype=torch.float64)
+    expected = _train(copy.deepcopy(block), images)
+    batches, blocks = images.split((1, 4)), [copy.deepcopy(block) for _ in range(2)]
+    for bases in _on_two_ranks(monkeypatch, lambda rank: _train(blocks[rank], batches[rank])):
+        torch.testing.assert_close(bases, expected)
+
+
+def test_ranks_that_start_apart_agree_from_the_first_update_on(monkeypatch):
+    blocks = [_block(momentum=0.25).double() for _ in range(2)]
+    batches = torch.randn(5, 8, 3, 5, dtype=torch.float64).split((1, 4))
+    old = (blocks[0].bases + 4 * blocks[1].bases) / 5
+    new = torch.cat([em_attention(block.in_conv(x).flatten(2), block.bases, 3)[0]
+                     for block, x in zip(blocks, batches, strict=True)]).mean(dim=0, keepdim=True)
+    first, second = _on_two_ranks(monkeypatch, lambda rank: _train(blocks[rank], batches[rank]))
+    assert torch.equal(first, second)
+    torch.testing.assert_close(first, 0.75 * old + 0.25 * new)
 
 
 def test_attention_map_rebuilds_the_reconstruction():

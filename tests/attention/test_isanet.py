@@ -4,6 +4,7 @@ from torch import nn
 
 from mmseg_attn.attention.isanet import InterlacedSparseSelfAttention, from_groups, to_groups
 from mmseg_attn.checkpoints.sources.openseg import isa_names
+from tests.attention.oracles import interlaced_stage
 from tests.helpers import assert_matches_golden, randomize
 from tests.naive import isanet as naive
 
@@ -26,30 +27,12 @@ def _image(batch=1, height=5, width=6, channels=4):
     return torch.randn(batch, channels, height, width, dtype=torch.float64)
 
 
-def _naive_stage(stage, x):
-    """One image (1, C, H, W) through a factor by the loops -> its context and the map of all pixels."""
-    factor = stage.factor
-    (top, bottom), (left, right) = (naive.padding(s, f) for s, f in zip(x.shape[2:], factor, strict=True))
-    height, width = x.shape[2:]
-    x = nn.functional.pad(x, (left, right, top, bottom))
-    inside = [(top + i, left + j) for i in range(height) for j in range(width)]
-    without = [(i, j) for i in range(x.shape[2]) for j in range(x.shape[3]) if (i, j) not in inside]
-    maps = []
-    for attention in stage.long_range, stage.short_range:
-        query, key, value = (f(x)[0].permute(1, 2, 0) for f in (attention.query, attention.key, attention.value))
-        maps.append(naive.weights(query, key, factor, attention.long_range, 3**-0.5,
-                                  without if stage.mask_padding else ()))
-        x = attention.out_conv(naive.attend(maps[-1], value).permute(2, 0, 1)[None])
-    rows, columns = slice(top, top + height), slice(left, left + width)
-    return x[:, :, rows, columns], naive.compose(maps[1], maps[0])[rows, columns, rows, columns]
-
-
 @pytest.mark.parametrize('mask_padding', [False, True])
 @pytest.mark.parametrize('factors', [((2, 3),), ((4, 4),), ((2, 2), (3, 4))], ids=str)
 def test_equals_the_loops(factors, mask_padding):
     block = _double(down_factors=factors, value_channels=5, value_bias=True, mask_padding=mask_padding)
     x = _image(height=5, width=6)
-    contexts, maps = zip(*(_naive_stage(stage, x) for stage in block.stages), strict=True)
+    contexts, maps = zip(*(interlaced_stage(stage, x) for stage in block.stages), strict=True)
     widened = block.up_conv(x) if len(factors) > 1 else x
     torch.testing.assert_close(block(x), block.out_conv(torch.cat([widened, *contexts], dim=1)))
     points = torch.tensor([[0, 0], [4, 5], [2, 3]])

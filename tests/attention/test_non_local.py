@@ -62,11 +62,14 @@ def test_concatenation_equals_the_loops():
     assert torch.autograd.gradcheck(concatenation_attention, (query[None], key[None], value[None]))
 
 
-def test_concatenation_of_many_pixels_keeps_its_precision():
-    query, key, value = torch.randn(1, 300), torch.randn(1, 20000), torch.randn(1, 20000, 2)
-    pairs = (query[0, :, None].double() + key[0].double()).relu() / 20000
+@pytest.mark.parametrize('offset', [0.0, 1000.0])
+def test_concatenation_of_many_pixels_keeps_its_precision(offset):
+    """With an offset the running sums are thousands of times what remains of their difference."""
+    query, key = torch.randn(1, 301) - offset, torch.randn(1, 20001) + offset
+    value = torch.rand(1, 20001, 2)
+    pairs = (query[0, :, None].double() + key[0].double()).relu() / 20001
     torch.testing.assert_close(concatenation_attention(query, key, value)[0], (pairs @ value[0].double()).float(),
-                               rtol=1e-5, atol=1e-7)
+                               rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize('mode', MODES)

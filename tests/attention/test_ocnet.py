@@ -8,6 +8,7 @@ from mmseg_attn.attention.ocnet import (
     PyramidObjectContext,
     block_attention,
 )
+from tests.attention.oracles import context_of_blocks, pooled_context
 from tests.helpers import randomize
 from tests.naive import ocnet as naive
 
@@ -22,31 +23,11 @@ def _image(channels=4, height=5, width=6):
     return torch.randn(1, channels, height, width, dtype=torch.float64)
 
 
-def _last(x):
-    return x[0].permute(1, 2, 0).detach()
-
-
-def _first(x):
-    return x.permute(2, 0, 1)[None]
-
-
-def _naive_pooled(stage, x):
+def _pooled(stage, x):
     """One image through an attention on pooled pixels -> its context and the map of all pixels."""
     height, width = x.shape[2:]
-    size = stage.size
-    x = _first(naive.max_pool(_last(x), size))
-    query, key = stage.query_and_key(x)
-    weights = naive.weights(_last(query), _last(key), 3**-0.5)
-    context = stage.out_conv(_first(naive.attend(weights, _last(stage.value(x)))))
-    context = _first(naive.upsample(_last(context), height, width))
-    return context, naive.upsample(naive.spread(weights, size, height, width), height, width)
-
-
-def _naive_blocks(stage, x):
-    query, key = stage.query_and_key(x)
-    groups = naive.blocks(*x.shape[2:], stage.num_blocks)
-    weights = naive.weights_within(_last(query), _last(key), 3**-0.5, groups)
-    return stage.out_conv(_first(naive.attend(weights, _last(stage.value(x))))), weights
+    context, weights = pooled_context(stage, x)
+    return context, naive.upsample(naive.spread(weights, stage.size, height, width), height, width)
 
 
 def _assert_map(block, x, maps):
@@ -58,7 +39,7 @@ def _assert_map(block, x, maps):
 @pytest.mark.parametrize('sizes', [(1,), (2,), (1, 2, 3)], ids=str)
 def test_base_equals_the_loops(sizes, shared_query):
     block, x = _double(BaseObjectContext, sizes=sizes, shared_query=shared_query), _image()
-    contexts, maps = zip(*(_naive_pooled(stage, x) for stage in block.stages), strict=True)
+    contexts, maps = zip(*(_pooled(stage, x) for stage in block.stages), strict=True)
     torch.testing.assert_close(block(x), block.out_conv(torch.cat([sum(contexts), x], dim=1)))
     _assert_map(block, x, maps)
 
@@ -66,7 +47,7 @@ def test_base_equals_the_loops(sizes, shared_query):
 @pytest.mark.parametrize('size', [(5, 6), (5, 11)], ids=str)
 def test_pyramid_equals_the_loops(size):
     block, x = _double(PyramidObjectContext), _image(4, *size)
-    contexts, maps = zip(*(_naive_blocks(stage, x) for stage in block.stages), strict=True)
+    contexts, maps = zip(*(context_of_blocks(stage, x) for stage in block.stages), strict=True)
     torch.testing.assert_close(block(x), block.out_conv(torch.cat([block.up_conv(x), *contexts], dim=1)))
     _assert_map(block, x, maps)
 
@@ -75,7 +56,7 @@ def test_pyramid_equals_the_loops(size):
 def test_asp_equals_the_loops(openseg):
     options = dict(shared_query=False, context_conv=False) if openseg else {}
     block, x = _double(ASPObjectContext, dilations=(1, 2), **options), _image()
-    context, weights = _naive_pooled(block.context, block.in_conv(x))
+    context, weights = _pooled(block.context, block.in_conv(x))
     branches = [block.context_conv(context), *(conv(x) for conv in block.convs)]
     torch.testing.assert_close(block(x), block.out_conv(torch.cat(branches, dim=1)))
     _assert_map(block, x, [weights])

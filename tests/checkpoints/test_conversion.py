@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from mmengine.config import ConfigDict
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.models.upsample import CARAFE
+from mmseg_attn.registry import MODELS
 from tests.checkpoints.test_official import build
 from tests.checkpoints.weights import small_weights
 
@@ -94,6 +97,26 @@ def test_norms_of_pytorch_in_openseg(small):
     for head in 'decode_head', 'auxiliary_head':
         assert conversion.model[head]['act_cfg'] == dict(type='ReLU')
     assert torch.equal(conversion.state_dict['decode_head.in_conv.bn.weight'], state['isa_head.1.0.weight'])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['ccnet_r101_cityscapes', 'ocnet_base_r101_cityscapes'])
+def test_the_auxiliary_head_is_the_official_convolution_with_a_bias_before_inplace_abn(small, name):
+    checkpoint = small(name)
+    theirs = checkpoint.state_dict
+    # Weights beside which 1e-5, which the norm adds, is no small number.
+    theirs['dsn.1.weight'] = 1e-5 * torch.randn_like(theirs['dsn.1.weight'])
+    conversion = convert_checkpoint(checkpoint)
+    head = MODELS.build(ConfigDict(conversion.model['auxiliary_head'], norm_cfg=dict(type='BN'))).eval()
+    head.load_state_dict({key.removeprefix('auxiliary_head.'): value for key, value in conversion.state_dict.items()
+                          if key.startswith('auxiliary_head.')})
+    conv, norm, classifier = ({key.removeprefix(f'dsn.{i}.'): value.double() for key, value in theirs.items()
+                               if key.startswith(f'dsn.{i}.')} for i in (0, 1, 3))
+    x = torch.randn(2, conv['weight'].shape[1], 5, 7, dtype=torch.float64)
+    expected = F.batch_norm(F.conv2d(x, conv['weight'], conv['bias'], padding=1), norm['running_mean'],
+                            norm['running_var'], norm['weight'].abs() + 1e-5, norm['bias'], eps=1e-5)
+    expected = F.conv2d(F.leaky_relu(expected, 0.01), **classifier)
+    torch.testing.assert_close(head.double()([x] * 4), expected, rtol=0, atol=1e-9)
 
 
 def test_a_model_without_the_auxiliary_head(small):

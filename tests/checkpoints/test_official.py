@@ -65,7 +65,7 @@ def test_inplace_abn_has_no_negative_weights(golden):
     negated = {k: -v if k.endswith('weight') and v.ndim == 1 else v for k, v in weights.items()}
     ours, same = (convert_checkpoint(Checkpoint(Path('file'), w)).state_dict for w in (weights, negated))
     key = 'backbone.layer1.0.bn1.weight'
-    torch.testing.assert_close(ours[key], weights['layer1.0.bn1.weight'] + 1e-5)
+    torch.testing.assert_close(ours[key], weights['layer1.0.bn1.weight'] + 1e-5, rtol=0, atol=2e-7)
     assert all(torch.equal(ours[k], same[k]) for k in ours)
     plain = convert_checkpoint(Checkpoint(Path('file'), negated), inplace_abn=False).state_dict
     assert torch.equal(plain[key], negated['layer1.0.bn1.weight'])

@@ -136,6 +136,19 @@ def test_predictions_without_samples_equal_those_of_mmseg():
         assert torch.equal(sample.pred_sem_seg.data, expected.pred_sem_seg.data)
 
 
+@pytest.mark.parametrize('threshold', [None, 0.25, 0.5, 0.75])
+@torch.no_grad()
+def test_the_threshold_of_the_head_parts_two_classes(threshold):
+    """At probabilities on both sides of every threshold, and at that of 1/2 itself, which is the first class."""
+    theirs, ours = _pair(WHOLE, num_classes=2, out_channels=1, threshold=threshold)
+    probabilities = torch.tensor([0.1, 0.27, 0.29, 0.31, 0.45, 0.5, 0.55, 0.7, 0.77, 0.9], dtype=torch.float64)
+    logits = probabilities.logit().view(1, 1, 2, 5)
+    expected = probabilities.view(1, 2, 5) > (0.3 if threshold is None else threshold)
+    for model in theirs, ours:
+        labels = model.postprocess_result(logits)[0].pred_sem_seg.data
+        assert torch.equal(labels, expected.to(labels))
+
+
 def test_labels_alone_need_no_gradients_and_take_the_first_of_equal_classes():
     model = _model('mmseg_attn.EncoderDecoder', WHOLE | dict(keep_logits=False))
     logits = torch.zeros(1, CLASSES, 2, 3).index_fill(1, torch.tensor([3, 5, 8]), 1.0).requires_grad_()

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from mmcv.cnn import ConvModule
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmseg_attn.models.heads.base import AttentionHead
+from mmseg_attn.models.heads import base
+from mmseg_attn.models.heads.base import AttentionHead, ConcatConv
 from mmseg_attn.registry import MODELS
 from tests.helpers import randomize
 
@@ -79,7 +81,22 @@ def test_the_logits_are_the_same_with_and_without_gradients(head):
 def test_without_a_norm(name):
     head = _build(name, SMALL[name][0], norm_cfg=None)
     assert not [m for m in head.modules() if 'Norm' in type(m).__name__]
-    assert head.eval()(_features()).shape == (2, 5, 9, 13)
+    head, features = head.eval().double(), [x.double() for x in _features()]
+    expected = head(features)
+    assert expected.shape == (2, 5, 9, 13)
+    with torch.no_grad():
+        torch.testing.assert_close(head(features), expected.detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize('options', [
+    dict(), dict(norm_cfg=dict(type='BN')), dict(act_cfg=None), dict(stride=2), dict(dilation=2, padding=2),
+    dict(groups=2), dict(padding=2, padding_mode='reflect'), dict(with_spectral_norm=True)], ids=str)
+@torch.no_grad()
+def test_a_convolution_of_parts_is_that_of_their_concatenation(monkeypatch, options):
+    monkeypatch.setattr(base, 'AT_ONCE', 3)
+    parts = [torch.randn(2, channels, 5, 7, dtype=torch.float64) for channels in (4, 1, 7)]
+    conv = randomize(ConcatConv(12, 6, 3, **dict(padding=1) | options)).double().eval()
+    torch.testing.assert_close(conv(*parts), ConvModule.forward(conv, torch.cat(parts, dim=1)))
 
 
 @pytest.mark.parametrize('name', HEADS)
