@@ -12,7 +12,7 @@ from .place import Place
 from .view import View, Window, checked
 
 # Maps are computed in parts of so many values, 64 MiB in float32.
-VALUES_AT_ONCE = 1 << 24
+MAX_MAP_VALUES = 1 << 24
 
 
 @dataclass
@@ -56,7 +56,7 @@ class WindowAttention:
         self.place = window.place(rows, columns)
 
     def maps(self, points: Tensor) -> Tensor:
-        at_once = max(VALUES_AT_ONCE // (self.place.y.cells * self.place.x.cells), 1)
+        at_once = max(MAX_MAP_VALUES // (self.place.y.cells * self.place.x.cells), 1)
         return checked(torch.cat([self._maps(cells) for cells in self.place.nearest(points).split(at_once)]))
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
 
 # Resized together by keep_logits=False, so that only they exist at the original size.
-CLASSES_AT_ONCE = 4
+MAX_RESIZED_CLASSES = 4
 
 
 @MODELS.register_module()
@@ -109,9 +109,9 @@ class EncoderDecoder(MMSegEncoderDecoder):
 
     def _best_class(self, logits: Tensor, meta: dict) -> Tensor:
         """Logits (C, H, W) -> labels (1, h, w) at the original size."""
-        best, labels = self._restore(logits[:CLASSES_AT_ONCE], meta).max(dim=0, keepdim=True)
-        for first in range(CLASSES_AT_ONCE, len(logits), CLASSES_AT_ONCE):
-            values, indices = self._restore(logits[first:first + CLASSES_AT_ONCE], meta).max(dim=0, keepdim=True)
+        best, labels = self._restore(logits[:MAX_RESIZED_CLASSES], meta).max(dim=0, keepdim=True)
+        for first in range(MAX_RESIZED_CLASSES, len(logits), MAX_RESIZED_CLASSES):
+            values, indices = self._restore(logits[first:first + MAX_RESIZED_CLASSES], meta).max(dim=0, keepdim=True)
             torch.where(values > best, indices.add_(first), labels, out=labels)
             torch.maximum(values, best, out=best)
         return labels

@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_attn.checkpoints.config_text import literals_of, text_of
-from mmseg_attn.checkpoints.model import configs_folder
+from mmseg_attn.common.shipped import configs_folder
 
 VALUES = {
     'tuples': (1, (), (2,), ((3, 4.5), None)), 'none': None, 'booleans': [True, False], 'nested': [[1, [2]], []],

@@ -93,7 +93,7 @@ def test_without_a_norm(name):
     dict(groups=2), dict(padding=2, padding_mode='reflect'), dict(with_spectral_norm=True)], ids=str)
 @torch.no_grad()
 def test_a_convolution_of_parts_is_that_of_their_concatenation(monkeypatch, options):
-    monkeypatch.setattr(base, 'AT_ONCE', 3)
+    monkeypatch.setattr(base, 'MAX_CONV_CHANNELS', 3)
     parts = [torch.randn(2, channels, 5, 7, dtype=torch.float64) for channels in (4, 1, 7)]
     conv = randomize(ConcatConv(12, 6, 3, **dict(padding=1) | options)).double().eval()
     torch.testing.assert_close(conv(*parts), ConvModule.forward(conv, torch.cat(parts, dim=1)))
