@@ -60,7 +60,7 @@ def _pretrained_files(node: object, where: str) -> Iterator[tuple[str, str]]:
             yield from _pretrained_files(inner, f'{where}.{i}')
     if not isinstance(node, dict):
         return
-    if where.endswith('init_cfg') and isinstance(node.get('checkpoint'), str):
+    if node.get('type') == 'Pretrained' and isinstance(node.get('checkpoint'), str):
         yield f'{where}.checkpoint', node['checkpoint']
     if isinstance(node.get('pretrained'), str):
         yield f'{where}.pretrained', node['pretrained']
