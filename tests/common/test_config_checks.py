@@ -3,7 +3,7 @@
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.common.config_checks import check_config, check_dataset, check_pretrained
+from mmseg_attn.common.config_checks import check_config, check_dataset, check_training
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import configs_folder
 from mmseg_attn.registry import DATASETS
@@ -22,10 +22,6 @@ def _head(**settings):
     (dict(default_scope=None), r"default_scope=None: .*default_scope='mmseg'"),
     (_head(type='mmseg_attn.EMAHeed'), r"model.decode_head.type='mmseg_attn.EMAHeed' is unknown: did you mean"),
     ({'train_dataloader.dataset.type': 'CamVidDatasett'}, r"train_dataloader.dataset.type='CamVidDatasett' is unknown"),
-    (_head(loss_decode=dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0])),
-     r'model.decode_head.loss_decode.class_weight has 2 weights, and the head 5 classes'),
-    (_head(loss_decode=[dict(type='CrossEntropyLoss', class_weight='no.npy')]),
-     r'there is no file no.npy \(from model.decode_head.loss_decode.class_weight\)'),
     (dict(model=None), 'has no model')])
 def test_a_setting_that_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)
@@ -39,6 +35,17 @@ def test_a_loader_that_is_missing(cfg):
         check_config(cfg, 'train_dataloader')
 
 
+@pytest.mark.parametrize(('loss', 'message'), [
+    (dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0]),
+     r'model.decode_head.loss_decode.class_weight has 2 weights, and the head 5 classes'),
+    ([dict(type='CrossEntropyLoss', class_weight='no.npy')],
+     r'there is no file no.npy \(from model.decode_head.loss_decode.class_weight\)')])
+def test_class_weights_that_do_not_fit(cfg, loss, message):
+    cfg.model.decode_head.loss_decode = loss
+    with pytest.raises(UserError, match=message):
+        check_training(cfg)
+
+
 @pytest.mark.parametrize(('options', 'where'), [
     ({'model.pretrained': 'no.pth'}, 'model.pretrained'),
     ({'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='no.pth')}, 'model.backbone.init_cfg'),
@@ -48,15 +55,15 @@ def test_weights_to_start_from_that_are_missing(cfg, tmp_path, monkeypatch, opti
     monkeypatch.chdir(tmp_path)
     cfg.merge_from_dict(options)
     with pytest.raises(UserError, match=rf'there is no checkpoint no.pth \(from {where}') as error:
-        check_pretrained(cfg)
+        check_training(cfg)
     assert f'--cfg-options {where}=None' in str(error.value)
     (tmp_path / 'no.pth').touch()
-    check_pretrained(cfg)
+    check_training(cfg)
 
 
 def test_weights_that_are_downloaded_are_not_looked_for(cfg):
     cfg.model.pretrained = 'open-mmlab://resnet50_v1c'
-    check_pretrained(cfg)
+    check_training(cfg)
 
 
 def test_a_data_set_answers_for_itself(monkeypatch, tmp_path):
