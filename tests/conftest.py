@@ -1,3 +1,4 @@
+import os
 from functools import wraps
 from pathlib import Path
 
@@ -59,9 +60,11 @@ def golden():
 
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory) -> Path:
-    """The built-in data set, drawn once for all tests."""
+    """The built-in data set, drawn once for all tests, whichever worker comes first."""
     from mmseg_attn.datasets.context_shapes import generate_if_needed
-    root = tmp_path_factory.mktemp('data') / 'context_shapes'
+    folder = tmp_path_factory.getbasetemp()
+    # The base of a worker of xdist lies in that of the whole run.
+    root = (folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder) / 'data' / 'context_shapes'
     generate_if_needed(root)
     return root
 
