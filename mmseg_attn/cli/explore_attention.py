@@ -36,8 +36,8 @@ def numbers(count: int, form: str) -> Callable[[str], tuple[int, ...]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('files', nargs='+', metavar='FILE',
-                        help='one or more pairs of a config (file, or name of a shipped one) and its checkpoint, then one '
-                        'or more images')
+                        help='one or more pairs of a config (file, or name of a shipped one) and its checkpoint, then '
+                        'one or more images')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for what is written')
     parser.add_argument('--names', nargs='+', metavar='NAME',
                         help="of the pairs, for titles; by default the configs', or those of their folders")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from tests.tools.command import ROOT
 
-PROGRAMS = ('bash', 'git', 'make', 'mim', 'mmseg-attn', 'pip', 'pre-commit', 'pytest', 'python', 'python3', 'ruff', 'sh',
-            'source', 'tensorboard', 'torchrun')
+PROGRAMS = ('bash', 'git', 'make', 'mim', 'mmseg-attn', 'pip', 'pre-commit', 'pytest', 'python', 'python3', 'ruff',
+            'sh', 'source', 'tensorboard', 'torchrun')
 FENCE = re.compile(r'^ *```(\w*)\n(.*?)^ *```', re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*(?:{"|".join(PROGRAMS)}) \S')
 ASSIGNMENT = re.compile(r'[A-Z_][A-Z_0-9]*=')
