@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mmseg_attn.checkpoints.sources.mmseg import HEADS
+from mmseg_attn.environment import has_operators
 
 from .cases import Case, attention_of, build_head, randomize
 
@@ -18,7 +19,9 @@ ARGUMENTS = {
     'non_local': lambda c: dict(reduction=2, use_scale=True, mode='embedded_gaussian'),
 }
 COMMON = ('in_channels', 'in_index', 'channels', 'num_classes', 'norm_cfg', 'align_corners', 'dropout_ratio')
-COMPILED = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+OF_MMCV = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+# What is compiled of these. The third is PyTorch, but cannot be imported without a module of the others.
+COMPILED = {'psanet', 'carafe'}
 # What the two may differ by in float64, beyond rounding. The official EMANet and ours add 1e-6 to what they divide by,
 # mmseg's does not, which came to 2e-7.
 DIFFERENCES = {'emanet': 1e-5}
@@ -50,13 +53,15 @@ def why_no_peer(method: str, level: str) -> str | None:
     if not known:
         return ('mmseg computes it inside its head: --level head' if method in HEADS
                 else f'mmseg has no {level} of this method')
-    if method in COMPILED:
+    if method in COMPILED and not has_operators():
+        return f"mmseg's needs {OF_MMCV[method]} of an mmcv with compiled ops"
+    if method in OF_MMCV:
         try:
             import mmcv.ops
         except ImportError:
-            return f"mmseg's needs {COMPILED[method]} of an mmcv with compiled ops"
-        if not hasattr(mmcv.ops, COMPILED[method]):
-            return f"mmseg's needs {COMPILED[method]}, which this mmcv does not have"
+            return f"mmseg's needs {OF_MMCV[method]} of an mmcv with compiled ops"
+        if not hasattr(mmcv.ops, OF_MMCV[method]):
+            return f"mmseg's needs {OF_MMCV[method]}, which this mmcv does not have"
     return None
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, methods, randomize
 from mmseg_attn.benchmark.checks import TOLERANCE_OF_DOUBLE, WrongResultError, check_against_double, check_against_peer
 from mmseg_attn.benchmark.peers import DIFFERENCES, build_pair, why_no_peer
+from mmseg_attn.environment import MissingOperators
 from tests.heads.test_ccnet import CrissCrossEquation
 from tests.heads.test_psanet import PSAMask
 
@@ -27,10 +28,16 @@ def difference(method):
 
 @pytest.fixture
 def _compiled_ops(monkeypatch):
-    """The equations of what mmcv compiles."""
-    ops = SimpleNamespace(PSAMask=PSAMask, CrissCrossAttention=CrissCrossEquation)
-    monkeypatch.setitem(sys.modules, 'mmcv.ops', ops)
-    monkeypatch.setattr('mmcv.ops', ops, raising=False)
+    """The equations of what mmcv compiles, in its place if it can be imported: mmengine imports other things of it."""
+    try:
+        import mmcv.ops as ops
+    except ImportError:
+        ops = SimpleNamespace()
+        monkeypatch.setitem(sys.modules, 'mmcv.ops', ops)
+        monkeypatch.setattr('mmcv.ops', ops, raising=False)
+    monkeypatch.setattr(ops, 'PSAMask', PSAMask, raising=False)
+    monkeypatch.setattr(ops, 'CrissCrossAttention', CrissCrossEquation, raising=False)
+    monkeypatch.setattr('mmseg_attn.benchmark.peers.has_operators', lambda: True)
     monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
     monkeypatch.setattr(cc_head, 'CrissCrossAttention', CrissCrossEquation)
 
@@ -60,11 +67,22 @@ def test_why_there_is_no_peer():
     ('psanet', 'PSAMask'), ('ccnet', 'CrissCrossAttention'), ('carafe', 'CARAFEPack')])
 def test_without_compiled_ops(monkeypatch, method, name):
     level = 'block' if method == 'carafe' else 'head'
+    monkeypatch.setattr('mmseg_attn.benchmark.peers.has_operators', lambda: True)
     monkeypatch.setitem(sys.modules, 'mmcv.ops', None)
     assert why_no_peer(method, level) == f"mmseg's needs {name} of an mmcv with compiled ops"
     monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace())
     monkeypatch.setattr('mmcv.ops', SimpleNamespace(), raising=False)
     assert 'which this mmcv does not have' in why_no_peer(method, level)
+
+
+def test_without_operators_that_can_be_called(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', MissingOperators('mmcv-lite'))
+    assert why_no_peer('psanet', 'head') == "mmseg's needs PSAMask of an mmcv with compiled ops"
+    assert why_no_peer('carafe', 'block') == "mmseg's needs CARAFEPack of an mmcv with compiled ops"
+    # PyTorch's own operators are all that it calls.
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace(CrissCrossAttention=CrissCrossEquation))
+    monkeypatch.setattr('mmcv.ops', sys.modules['mmcv.ops'], raising=False)
+    assert why_no_peer('ccnet', 'head') is None
 
 
 @pytest.mark.parametrize('training', [False, True])
