@@ -3,10 +3,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_attn.environment import replace_missing_operators
+
 DATA = Path(__file__).parent / 'data'
 
 # The tensors are small: more threads only wait for each other, for minutes when the machine has other work.
 torch.set_num_threads(1)
+
+# Tests import mmseg in any order.
+replace_missing_operators()
 
 
 @pytest.fixture(autouse=True)
