@@ -5,10 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmseg_attn.environment import replace_missing_operators
+
 DATA = Path(__file__).parent / 'data'
 
 # The tensors are small: more threads only wait for each other, for minutes when the machine has other work.
 torch.set_num_threads(1)
+
+# Tests import mmseg in any order.
+replace_missing_operators()
 
 
 # PyTorch remembers at its first use which functions `with torch.device(...)` acts upon: they must be its own.

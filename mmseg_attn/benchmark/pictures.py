@@ -74,17 +74,22 @@ def _cost_figure(rows: list[Row], title: str) -> Figure:
 
 
 def _plot_curves(axes: Axes, group: dict[tuple, list[Row]], quantity: str, looks: dict[str, dict]) -> None:
+    drawn = False
     for (method, code, _), rows in group.items():
-        pixels, values = [row.pixels for row in rows], [getattr(row, quantity) for row in rows]
-        axes.plot(pixels, values, label=_label(method, code, rows), **looks[method],
+        points = [(row.pixels, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
+        drawn = drawn or bool(points)
+        pixels = [row.pixels for row in rows]
+        axes.plot(*zip(*points, strict=True) if points else ([], []), label=_label(method, code, rows), **looks[method],
                   **({} if code == OURS else dict(linestyle='--', markerfacecolor='white')))
         if quantity == 'median_ms':
             axes.vlines(pixels, [row.q1_ms for row in rows], [row.q3_ms for row in rows], linewidth=0.8,
                         color=looks[method]['color'])
-    axes.set(xscale='log', yscale='log', xlabel='N, pixels of the features', ylabel=QUANTITIES[quantity])
+    axes.set(xscale='log', xlabel='N, pixels of the features', ylabel=QUANTITIES[quantity])
     axes.set_xticks(*_size_ticks({row.pixels for rows in group.values() for row in rows}))
     axes.xaxis.minorticks_off()
-    _plain_ticks(axes.yaxis)
+    if drawn:  # matplotlib cannot draw an empty axis in logarithms
+        axes.set_yscale('log')
+        _plain_ticks(axes.yaxis)
 
 
 def _size_ticks(sizes: set[int]) -> tuple[list[int], list[str]]:
