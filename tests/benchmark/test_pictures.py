@@ -45,6 +45,13 @@ def test_what_has_no_memory_has_a_line_of_its_times_only():
         assert (time['CCNet (mmseg)'], memory['CCNet (mmseg)']) == (3, 0)
 
 
+def test_no_two_methods_look_alike():
+    rows = [row(f'new_method{i}') for i in range(20)]
+    looks = list(pictures._looks(rows).values())
+    assert len(looks) > 24
+    assert not [look for look in looks if looks.count(look) > 1]
+
+
 def test_no_exponents_of_two_sizes():
     figure = pictures._cost_figure([r for r in ROWS if r.height < 32], '')
     assert {text.get_text() for text in figure.get_axes()[1].get_legend().get_texts()} >= {'CCNet', 'CCNet (mmseg)'}
