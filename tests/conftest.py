@@ -1,13 +1,19 @@
+import os
 from functools import wraps
 from pathlib import Path
 
 import pytest
 import torch
 
+from mmseg_attn.environment import replace_missing_operators
+
 DATA = Path(__file__).parent / 'data'
 
 # The tensors are small: more threads only wait for each other, for minutes when the machine has other work.
 torch.set_num_threads(1)
+
+# Tests import mmseg in any order.
+replace_missing_operators()
 
 
 # PyTorch remembers at its first use which functions `with torch.device(...)` acts upon: they must be its own.
@@ -59,9 +65,11 @@ def golden():
 
 @pytest.fixture(scope='session')
 def shapes_root(tmp_path_factory) -> Path:
-    """The built-in data set, drawn once for all tests."""
+    """The built-in data set, drawn once for all tests, whichever worker comes first."""
     from mmseg_attn.datasets.context_shapes import generate_if_needed
-    root = tmp_path_factory.mktemp('data') / 'context_shapes'
+    folder = tmp_path_factory.getbasetemp()
+    # The base of a worker of xdist lies in that of the whole run.
+    root = (folder.parent if 'PYTEST_XDIST_WORKER' in os.environ else folder) / 'data' / 'context_shapes'
     generate_if_needed(root)
     return root
 

@@ -13,8 +13,18 @@ from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
 
 __all__ = [
-    'ASPObjectContext', 'AdaptiveContext', 'BaseObjectContext', 'ChannelAttention', 'CrissCrossAttention',
-    'DoubleAttention', 'DynamicGraphMessagePassing', 'ExpectationMaximizationAttention', 'GlobalReasoning',
-    'InterlacedSparseSelfAttention', 'NonLocal', 'PointwiseSpatialAttention', 'PositionAttention',
+    'ASPObjectContext',
+    'AdaptiveContext',
+    'BaseObjectContext',
+    'ChannelAttention',
+    'CrissCrossAttention',
+    'DoubleAttention',
+    'DynamicGraphMessagePassing',
+    'ExpectationMaximizationAttention',
+    'GlobalReasoning',
+    'InterlacedSparseSelfAttention',
+    'NonLocal',
+    'PointwiseSpatialAttention',
+    'PositionAttention',
     'PyramidObjectContext',
 ]

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mmseg_attn.checkpoints.sources.mmseg import HEADS
+from mmseg_attn.environment import has_operators
 
 from .cases import Case, attention_of, build_head, randomize
 
@@ -18,7 +19,9 @@ MMSEG_ARGUMENTS = {
     'non_local': lambda c: dict(reduction=2, use_scale=True, mode='embedded_gaussian'),
 }
 COMMON_ARGUMENTS = ('in_channels', 'in_index', 'channels', 'num_classes', 'norm_cfg', 'align_corners', 'dropout_ratio')
-COMPILED_OPS = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+MMCV_OPS = {'psanet': 'PSAMask', 'ccnet': 'CrissCrossAttention', 'carafe': 'CARAFEPack'}
+# What is compiled of these. The third is PyTorch, but cannot be imported without a module of the others.
+COMPILED_OPS = {'psanet', 'carafe'}
 # What the two may differ by in float64, beyond rounding. The official EMANet and ours add 1e-6 to what they divide by,
 # mmseg's does not, which came to 2e-7.
 DOUBLE_TOLERANCES = {'emanet': 1e-5}
@@ -50,13 +53,15 @@ def why_no_baseline(method: str, level: str) -> str | None:
     if not known:
         return ('mmseg computes it inside its head: --level head' if method in HEADS
                 else f'mmseg has no {level} of this method')
-    if method in COMPILED_OPS:
+    if method in COMPILED_OPS and not has_operators():
+        return f"mmseg's needs {MMCV_OPS[method]} of an mmcv with compiled ops"
+    if method in MMCV_OPS:
         try:
             import mmcv.ops
         except ImportError:
-            return f"mmseg's needs {COMPILED_OPS[method]} of an mmcv with compiled ops"
-        if not hasattr(mmcv.ops, COMPILED_OPS[method]):
-            return f"mmseg's needs {COMPILED_OPS[method]}, which this mmcv does not have"
+            return f"mmseg's needs {MMCV_OPS[method]} of an mmcv with compiled ops"
+        if not hasattr(mmcv.ops, MMCV_OPS[method]):
+            return f"mmseg's needs {MMCV_OPS[method]}, which this mmcv does not have"
     return None
 
 

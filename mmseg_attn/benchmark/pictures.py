@@ -14,6 +14,7 @@ from mmseg_attn.common.files import whole
 
 from .measuring import OURS, Row
 from .report import curves, exponent
+from .settings import method_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 COST, ACCURACY = 'cost_against_n.png', 'accuracy_against_cost.png'
 INSTALL = 'pip install matplotlib (or the extra "benchmark" of mmseg-attn)'
-NAMES = dict(psanet='PSANet', danet='DANet', ocnet='OCNet', ccnet='CCNet', isanet='ISANet', dgmn='DGMN',
-             apcnet='APCNet', emanet='EMANet', non_local='Non-local', a2net='A2-Net', glore='GloRe', carafe='CARAFE')
 QUANTITIES = dict(median_ms='time (ms)', memory_mib='peak extra memory (MiB)', gflops='GFLOPs of one image',
                   parameters='parameters (M)')
 # Twelve colours that stay apart for colour-blind readers when the shapes of the markers help.
@@ -74,17 +73,22 @@ def _cost_figure(rows: list[Row], title: str) -> Figure:
 
 
 def _plot_curves(axes: Axes, group: dict[tuple, list[Row]], quantity: str, looks: dict[str, dict]) -> None:
+    drawn = False
     for (method, code, _), rows in group.items():
-        pixels, values = [row.pixels for row in rows], [getattr(row, quantity) for row in rows]
-        axes.plot(pixels, values, label=_label(method, code, rows), **looks[method],
+        points = [(row.pixels, getattr(row, quantity)) for row in rows if getattr(row, quantity) is not None]
+        drawn = drawn or bool(points)
+        pixels = [row.pixels for row in rows]
+        axes.plot(*zip(*points, strict=True) if points else ([], []), label=_label(method, code, rows), **looks[method],
                   **({} if code == OURS else dict(linestyle='--', markerfacecolor='white')))
         if quantity == 'median_ms':
             axes.vlines(pixels, [row.q1_ms for row in rows], [row.q3_ms for row in rows], linewidth=0.8,
                         color=looks[method]['color'])
-    axes.set(xscale='log', yscale='log', xlabel='N, pixels of the features', ylabel=QUANTITIES[quantity])
+    axes.set(xscale='log', xlabel='N, pixels of the features', ylabel=QUANTITIES[quantity])
     axes.set_xticks(*_size_ticks({row.pixels for rows in group.values() for row in rows}))
     axes.xaxis.minorticks_off()
-    _plain_ticks(axes.yaxis)
+    if drawn:  # matplotlib cannot draw an empty axis in logarithms
+        axes.set_yscale('log')
+        _plain_ticks(axes.yaxis)
 
 
 def _size_ticks(sizes: set[int]) -> tuple[list[int], list[str]]:
@@ -100,7 +104,7 @@ def _size_ticks(sizes: set[int]) -> tuple[list[int], list[str]]:
 
 
 def _label(method: str, code: str, rows: list[Row]) -> str:
-    name = NAMES.get(method, method) + ('' if code == OURS else f' ({code})')
+    name = method_names().get(method, method) + ('' if code == OURS else f' ({code})')
     powers = [exponent(rows, quantity) for quantity in ('median_ms', 'memory_mib')]
     return name if None in powers else f'{name}  {powers[0]:.2f}, {powers[1]:.2f}'
 
@@ -112,8 +116,10 @@ def _legend_title(group: dict[tuple, list[Row]]) -> dict[str, object]:
 
 def _looks(rows: list[Row]) -> dict[str, dict]:
     """A colour and a marker for every method, the same in every picture."""
-    known = [*NAMES, *sorted({row.method for row in rows} - NAMES.keys())]
-    return {method: dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)])
+    names = method_names()
+    known = [*names, *sorted({row.method for row in rows} - names.keys())]
+    # The second round of the colours has other markers than the first.
+    return {method: dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[(i + i // len(COLOURS)) % len(MARKERS)])
             for i, method in enumerate(known)}
 
 
@@ -163,10 +169,11 @@ def _name_points(axes: Axes, points: dict[str, tuple[float, float]], looks: dict
     """Writes the names beside the points, each in the nearest place where it covers neither a point nor a name."""
     from matplotlib.transforms import Bbox
     taken = [Bbox.from_extents(x - 5, y - 5, x + 5, y + 5) for x, y in axes.transData.transform(list(points.values()))]
+    names = method_names()
     directions = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
     for method, point in sorted(points.items(), key=lambda item: item[1]):
         for distance, (right, up) in product(range(1, 9), directions):
-            place = dict(text=NAMES.get(method, method), xy=point, xytext=(7 * right * distance, 8 * up * distance),
+            place = dict(text=names.get(method, method), xy=point, xytext=(7 * right * distance, 8 * up * distance),
                          textcoords='offset points', ha={1: 'left', 0: 'center', -1: 'right'}[right], va='center',
                          fontsize=8, color=looks[method]['color'])
             text = axes.annotate(**place)

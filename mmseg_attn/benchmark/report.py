@@ -88,8 +88,7 @@ def print_tables(rows: list[Row], console: Console) -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    gflops = '' if row.gflops is None else _three_digits(row.gflops)
-    return [f'{_three_digits(row.parameters / 1e6)} M', gflops, _three_digits(row.median_ms),
+    return [f'{_three_digits(row.parameters / 1e6)} M', _three_digits(row.gflops), _three_digits(row.median_ms),
             f'{_three_digits(row.q1_ms)} - {_three_digits(row.q3_ms)}', _three_digits(row.memory_mib)]
 
 
@@ -97,7 +96,9 @@ def _times(row: Row) -> str:
     return '' if row.ratio is None else f'{row.ratio:.2f}'
 
 
-def _three_digits(value: float) -> str:
+def _three_digits(value: float | None) -> str:
+    if value is None:
+        return ''
     return f'{value:.0f}' if value >= 100 else f'{value:.3g}'
 
 

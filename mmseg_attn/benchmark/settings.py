@@ -1,6 +1,7 @@
 """What a benchmark measures, and how. Imports nothing that is slow, so that help is fast."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from mmseg_attn.common.shipped import configs_folder
 
@@ -26,6 +27,17 @@ class Settings:
     in_channels: int | None = None
     channels: int | None = None
     seed: int = 0
+
+
+@cache
+def method_names() -> dict[str, str]:
+    """Stem -> name of the methods that have a metafile, in the order of the tables in the documentation."""
+    import yaml
+    found = {}
+    for path in (configs_folder() / 'metafiles').glob('*.yml'):
+        collection, = yaml.safe_load(path.read_text(encoding='utf-8'))['Collections']
+        found[path.stem] = collection['Overview']['Order'], collection['Name']
+    return {stem: name for stem, (_, name) in sorted(found.items(), key=lambda item: item[1])}
 
 
 def methods() -> list[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.shipped import config_names
 
 Pair = tuple[str, str]
 ORDER = 'first come pairs of CONFIG.py and CHECKPOINT, then the images'
@@ -35,7 +36,8 @@ def numbers(count: int, form: str) -> Callable[[str], tuple[int, ...]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('files', nargs='+', metavar='FILE',
-                        help='one or more pairs of a config (.py) and its checkpoint, then one or more images')
+                        help='one or more pairs of a config (file, or name of a shipped one) and its checkpoint, then '
+                        'one or more images')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for what is written')
     parser.add_argument('--names', nargs='+', metavar='NAME',
                         help="of the pairs, for titles; by default the configs', or those of their folders")
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
     """Pairs of a config and its checkpoint, and the images after them."""
     pairs = []
-    while files and files[0].endswith('.py'):
+    while files and (files[0].endswith('.py') or f'{files[0]}.py' in config_names()):
         if len(files) == 1:
             raise UserError(f'{files[0]} has no checkpoint after it: {ORDER}')
         pairs.append(tuple(files[:2]))

@@ -41,13 +41,13 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
-    from mmseg_attn.common.config_checks import check_config, check_pretrained
+    from mmseg_attn.common.config_checks import check_config, check_training
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
     _apply(cfg, args)
-    check_pretrained(cfg)
+    check_training(cfg)
     add_palettes(cfg)
     allow_mmengine_checkpoints()
     prepare_launch(cfg, args.launcher, args.local_rank)

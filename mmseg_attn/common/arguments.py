@@ -11,6 +11,8 @@ class SettingsAction(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
                  option_string: str | None = None) -> None:
+        from mmseg_attn.environment import require_openmmlab
+        require_openmmlab()
         from mmengine.config import DictAction
         for value in values:
             key, equals, _ = value.partition('=')

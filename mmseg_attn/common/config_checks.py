@@ -36,19 +36,20 @@ def check_config(cfg: Config, *loaders: str) -> None:
     if not isinstance(cfg.get('model'), dict):
         raise UserError(f'{cfg.filename or "the config"} has no model')
     _check_types(cfg.model)
-    _check_class_weights(cfg.model)
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
         check_dataset(cfg[name].dataset, where=f'{name}.dataset')
 
 
-def check_pretrained(cfg: Config) -> None:
-    """Checks that the weights are there that a training starts from.
+def check_training(cfg: Config) -> None:
+    """Checks what only a training needs: the weights that it starts from, and those of the classes.
 
     Raises:
-        UserError: a file of ``model.pretrained`` or of an ``init_cfg`` is missing.
+        UserError: a file of ``model.pretrained``, of an ``init_cfg`` or of a loss is missing, or a loss has weights for
+            another number of classes.
     """
+    _check_class_weights(cfg.model)
     for where, path in _pretrained_files(cfg.model, 'model'):
         if '://' not in path and not osp.isfile(path):
             raise UserError(f'there is no checkpoint {path} (from {where}).\n'
@@ -61,7 +62,7 @@ def _pretrained_files(node: object, where: str) -> Iterator[tuple[str, str]]:
             yield from _pretrained_files(inner, f'{where}.{i}')
     if not isinstance(node, dict):
         return
-    if where.endswith('init_cfg') and isinstance(node.get('checkpoint'), str):
+    if node.get('type') == 'Pretrained' and isinstance(node.get('checkpoint'), str):
         yield f'{where}.checkpoint', node['checkpoint']
     if isinstance(node.get('pretrained'), str):
         yield f'{where}.pretrained', node['pretrained']

@@ -1,1 +1,1 @@
-"""What tools/prepare_data.py and tools/check_data.py are made of. Only ``config_data.py`` needs OpenMMLab."""
+"""Prepares and checks data sets: behind the commands ``prepare_data``, which needs no OpenMMLab, and ``check_data``."""

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.pixel_attention import float_or_better
 from mmseg_attn.registry import MODELS
 
 
@@ -31,12 +32,14 @@ class PixelCrossEntropyLoss(nn.Module):
 
     def forward(self, logits: Tensor, label: Tensor, weight: Tensor | None = None, ignore_index: int = 255,
                 **kwargs) -> Tensor:
-        """Logits (B, classes, H, W) and labels (B, H, W) -> a scalar, 0 if no pixel counts.
+        """Logits (B, classes, H, W) and labels (B, H, W) -> a scalar in float32 or better, 0 if no pixel counts.
 
         ``weight`` (B, H, W) is zero where a sampler has dropped the pixel.
         """
         if weight is not None:
             label = label.masked_fill(weight == 0, ignore_index)
+        # Half precision can neither sum nor count the pixels of an image.
+        logits = float_or_better(logits)
         class_weight = logits.new_ones(logits.shape[1]) if self.class_weight is None else (
             logits.new_tensor(self.class_weight))
         total = F.cross_entropy(logits, label, class_weight, reduction='sum', ignore_index=ignore_index)

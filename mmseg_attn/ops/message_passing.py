@@ -182,7 +182,7 @@ def _bag_gradients(grad: Tensor, table: Tensor, index: Tensor, bag_weights: Tens
 
 
 def _bag_gradients_by_index(grad: Tensor, table: Tensor, index: Tensor, bag_weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Several times slower."""
+    """:func:`_bag_gradients` in public operators."""
     bag_size = len(index) // len(table)
     grad_table, grad_bag_weights = torch.zeros_like(table), torch.empty_like(bag_weights)
     for place in range(bag_size):

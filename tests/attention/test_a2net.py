@@ -1,8 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import strategies as st
 
 from mmseg_attn.attention.a2net import DoubleAttention, double_attention
+from tests.attention.oracles import pool, resize, unflatten
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import GOLDEN, assert_matches_golden, randomize
 from tests.naive import a2net as naive
 
@@ -11,6 +16,28 @@ OPENSEG = {'da_context.f_down': 'value', 'da_context.f_up': 'out_conv',
            'conv_bn_dropout.0': 'fuse.conv', 'conv_bn_dropout.1.0': 'fuse.norm',
            **{f'da_context.f_{name}.{theirs}': f'{name}.{ours}' for name in ('gather', 'distribute')
               for theirs, ours in (('0', '0.conv'), ('1.0', '0.norm'), ('2', '1.conv'), ('3.0', '1.norm'))}}
+BLOCKS = {
+    '': partial(DoubleAttention, CHANNELS),
+    'scale': partial(DoubleAttention, CHANNELS, scale=2),
+    'cat': partial(DoubleAttention, CHANNELS, fusion='cat'),
+    'no_norm': partial(DoubleAttention, CHANNELS, norm_layer=None),
+}
+HEADS = {'A2Head': [dict(), dict(concat_input=False, scale=2), dict(fusion='cat')]}
+
+
+def oracle(block, x):
+    source = pool(x, block.scale)
+    context = naive.double_attention(
+        *(layer(source)[0].flatten(1) for layer in (block.value, block.gather, block.distribute)))
+    context = resize(block.out_conv(unflatten(context.T, source)), x.shape[2:])
+    return x + block.norm(context) if block.fusion == 'add' else block.fuse(torch.cat([context, x], dim=1))
+
+
+PROPERTIES = {
+    '': any_options(
+        DoubleAttention, oracle, examples=6, value_channels=WIDTHS, num_maps=WIDTHS,
+        fusion=st.sampled_from(['add', 'cat']), scale=st.integers(1, 3), norm_layer=NORMS),
+}
 
 
 def _logits(*sizes):

@@ -1,14 +1,38 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.apcnet import AdaptiveContext, adaptive_context, pooling_matrix
 from mmseg_attn.checkpoints.sources.mmseg import APC_BLOCK as OFFICIAL
+from tests.attention.variants import CHANNELS, NORMS, any_options
 from tests.helpers import GOLDEN, randomize, rename
 from tests.naive import apcnet as naive
 
 POINTS = torch.tensor([[0, 0], [4, 5], [2, 3]])
+BLOCKS = {
+    '': partial(AdaptiveContext, CHANNELS),
+    'scale_3': partial(AdaptiveContext, CHANNELS, pool_scale=3),
+    'no_fusion': partial(AdaptiveContext, CHANNELS, pool_scale=6, fusion=False),
+}
+HEADS = {'APCHead': [dict(), dict(pool_scales=(2, 5), fusion=False)]}
+
+
+def oracle(block, x):
+    features, scale = block.in_conv(x), block.pool_scale
+    cells = block.pooled_conv(naive.pool(x[0], scale).unflatten(1, (scale, scale))[None])
+    mean = naive.pool(features[0], 1)[None, :, :, None]
+    context = naive.adaptive_context(block.affinity(features + block.global_conv(mean))[0], cells[0].flatten(1))
+    return block.fusion_conv((block.residual_conv(context[None]) + features).clamp(min=0))
+
+
+PROPERTIES = {
+    '': any_options(
+        AdaptiveContext, oracle, pool_scale=st.integers(1, 4), fusion=st.booleans(), norm_layer=NORMS),
+}
 
 
 def test_context_equals_the_loops():

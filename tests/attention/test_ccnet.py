@@ -1,12 +1,35 @@
+from functools import partial
+
 import pytest
 import torch
+from hypothesis import strategies as st
 
 from mmseg_attn.attention.ccnet import CrissCrossAttention
 from mmseg_attn.ops.criss_cross import criss_cross_attention, criss_cross_weights
+from tests.attention.variants import CHANNELS, WIDTHS, any_options
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
 from tests.naive import ccnet as naive
 
 OFFICIAL = {'query_conv': 'query', 'key_conv': 'key', 'value_conv': 'value', 'gamma': 'gamma'}
+BLOCKS = {
+    '': partial(CrissCrossAttention, CHANNELS),
+    'one_pass': partial(CrissCrossAttention, CHANNELS, recurrence=1),
+}
+HEADS = {'CCHead': [dict(), dict(recurrence=1, inner_channels=16), dict(concat_input=False)]}
+
+
+def oracle(block, x):
+    for _ in range(block.recurrence):
+        weights = naive.weights(block.query(x)[0], block.key(x)[0])
+        x = block.gamma * naive.attend(weights, block.value(x)[0]) + x
+    return x
+
+
+PROPERTIES = {
+    '': any_options(
+        CrissCrossAttention, oracle, examples=6, key_channels=WIDTHS,
+        recurrence=st.integers(1, 2)),
+}
 
 
 def test_official_output_and_gradients(golden):

@@ -5,7 +5,8 @@ import torch
 from torch.export import Dim
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tests.attention.blocks import BLOCKS, CHANNELS, EXPORT_MULTIPLE, WITHOUT_MAP
+from tests.attention.blocks import BLOCKS, EXPORT_MULTIPLE, WITHOUT_MAP
+from tests.attention.variants import CHANNELS
 from tests.helpers import randomize
 
 SIZES = [(1, 1), (1, 7), (7, 1), (9, 13), (16, 3)]

@@ -1,12 +1,38 @@
+from functools import partial
+
 import pytest
 import torch
 
 from mmseg_attn.attention.danet import ChannelAttention, PositionAttention, channel_weights
+from tests.attention.oracles import pixels, unflatten
+from tests.attention.variants import CHANNELS, WIDTHS, any_options
 from tests.helpers import assert_matches_golden, randomize
 from tests.naive import danet as naive
 
 PAM = {'query_conv': 'query', 'key_conv': 'key', 'value_conv': 'value', 'gamma': 'gamma'}
 CAM = {'gamma': 'gamma'}
+BLOCKS = {
+    'position': partial(PositionAttention, CHANNELS),
+    'channel': partial(ChannelAttention, CHANNELS),
+}
+WITHOUT_MAP = {'channel': 'its map is one of channels'}
+HEADS = {'DAHead': [dict(), dict(pam_channels=3)]}
+
+
+def position_oracle(block, x):
+    weights = naive.position_weights(pixels(block.query(x)), pixels(block.key(x)))
+    return block.gamma * unflatten(naive.attend(weights, pixels(block.value(x))), x) + x
+
+
+def channel_oracle(block, x):
+    features = x[0].flatten(1)
+    return block.gamma * naive.attend(naive.channel_weights(features), features).view_as(x) + x
+
+
+PROPERTIES = {
+    'position': any_options(PositionAttention, position_oracle, key_channels=WIDTHS),
+    'channel': any_options(ChannelAttention, channel_oracle),
+}
 
 
 @pytest.mark.parametrize(('name', 'block', 'names'), [('danet_pam', PositionAttention, PAM),

@@ -2,6 +2,7 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.dgmn import (
@@ -11,10 +12,45 @@ from mmseg_attn.attention.dgmn import (
     deformable_conv,
     sampling_positions,
 )
+from tests.attention.variants import CHANNELS, NORMS, any_options
 from tests.helpers import GOLDEN, randomize, rename
 from tests.naive import dgmn as naive
 
 POINTS = torch.tensor([[0, 0], [4, 5], [2, 3]])
+BLOCKS = {
+    # Reduced, as random offsets of the plain form amplify rounding beyond what the battery allows.
+    '': partial(DynamicGraphMessagePassing, CHANNELS, rates=(1, 3), reduction=2, norm_layer=None),
+    'deform': partial(DynamicGraphMessagePassing, CHANNELS, rates=(2,), mode='deform'),
+    'none': partial(DynamicGraphMessagePassing, CHANNELS, rates=(1, 3), mode='none'),
+    'fast': partial(
+        DynamicGraphMessagePassing, CHANNELS, rates=(1, 3), rigorous=False, norm_layer=partial(nn.GroupNorm, 2)),
+}
+HEADS = {'DGMNHead': [dict(), dict(reduction=2, mode='deform'), dict(rigorous=False, concat_input=False)]}
+
+
+def oracle(block, x):
+    features, messages = block.reduce(x), []
+    for i, rate in enumerate(block.rates):
+        if block.rigorous:
+            offset_weight = None if block.mode == 'none' else block.offset_convs[i].weight
+            messages.append(block.gamma[i] * naive.rigorous_message(
+                features[0], offset_weight, block.filter_convs[i].weight, rate, block.groups, block.mode))
+        else:
+            messages.append(naive.fast_message(features[0], block.dynamic_convs[i].weight, rate, block.groups,
+                                               block.mode))
+    if not block.rigorous:
+        return x + block.expand(block.fuse(torch.cat([features[0], *messages])[None]))
+    out = block.expand(features + sum(messages))
+    return x + out if block.reduction > 1 else out
+
+
+PROPERTIES = {
+    '': any_options(
+        DynamicGraphMessagePassing, oracle, examples=8, channels=st.just(4),
+        rates=st.sampled_from([(1,), (2,), (3,)]), groups=st.integers(1, 2),
+        mode=st.sampled_from(['deformatt', 'deform', 'none']), rigorous=st.booleans(),
+        reduction=st.sampled_from([1, 2]), norm_layer=NORMS),
+}
 
 
 def load_official(block, state_dict):

@@ -2,17 +2,39 @@ import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
 from mmseg_attn.attention.emanet import ExpectationMaximizationAttention, em_attention
+from tests.attention.oracles import unflatten
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import GOLDEN, assert_matches_golden, randomize, rename
 from tests.naive import emanet as naive
 
 OFFICIAL = {'mu': 'bases', 'conv1': 'in_conv', 'conv2.0': 'out_conv', 'conv2.1': 'norm'}
+BLOCKS = {
+    '': partial(ExpectationMaximizationAttention, CHANNELS, num_bases=6),
+    'renormalized': partial(ExpectationMaximizationAttention, CHANNELS, num_bases=6, renormalize_bases=True),
+}
+HEADS = {'EMAHead': [dict(ema_channels=8, num_bases=6), dict(ema_channels=8, concat_input=True)]}
+
+
+def oracle(block, x):
+    bases, responsibilities = naive.em_attention(block.in_conv(x)[0].flatten(1), block.bases[0], block.num_stages)
+    reconstruction = unflatten(responsibilities @ bases.T, x)
+    return block.act(x + block.norm(block.out_conv(block.act(reconstruction))))
+
+
+PROPERTIES = {
+    '': any_options(
+        ExpectationMaximizationAttention, oracle, num_bases=WIDTHS,
+        num_stages=st.integers(1, 3), norm_layer=NORMS),
+}
 
 
 def _block(**kwargs):

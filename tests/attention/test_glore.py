@@ -2,15 +2,38 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.glore import GlobalReasoning, global_reasoning
+from tests.attention.oracles import unflatten
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import assert_matches_golden, randomize
 from tests.naive import glore as naive
 
 OFFICIAL = {'conv_state': 'state', 'conv_proj': 'projection', 'gcn.conv1': 'node_conv', 'gcn.conv2': 'state_conv',
             'conv_extend': 'out_conv', 'fc_2': 'out_conv', 'blocker': 'norm'}
 POINTS = torch.tensor([[0, 0], [4, 5], [2, 3]])
+BLOCKS = {
+    '': partial(GlobalReasoning, CHANNELS, num_nodes=6),
+    'few_states': partial(GlobalReasoning, CHANNELS, num_nodes=6, num_states=3),
+    'no_norm': partial(GlobalReasoning, CHANNELS, num_nodes=6, norm_layer=None),
+}
+HEADS = {'GloReHead': [dict(num_nodes=5), dict(num_nodes=5, num_states=3, normalize=False)]}
+
+
+def oracle(block, x):
+    context = naive.global_reasoning(
+        block.state(x)[0].flatten(1), block.projection(x)[0].flatten(1), block.node_conv.weight[..., 0],
+        block.node_conv.bias, block.state_conv.weight[..., 0], block.normalize)
+    return x + block.norm(block.out_conv(unflatten(context.T, x)))
+
+
+PROPERTIES = {
+    '': any_options(
+        GlobalReasoning, oracle, num_nodes=WIDTHS, num_states=WIDTHS,
+        normalize=st.booleans(), norm_layer=NORMS),
+}
 
 
 @pytest.mark.parametrize('normalize', [True, False])

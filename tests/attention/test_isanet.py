@@ -1,12 +1,56 @@
+from functools import partial
+
 import pytest
 import torch
+import torch.nn.functional as F
+from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.isanet import InterlacedSparseSelfAttention, from_groups, to_groups
 from mmseg_attn.checkpoints.sources.openseg import isa_names
-from tests.attention.oracles import interlaced_stage
+from tests.attention.oracles import first, last
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import assert_matches_golden, randomize
 from tests.naive import isanet as naive
+
+BLOCKS = {
+    '': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=4),
+    'factors': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=((4, 2), (3, 3))),
+    'masked': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=(4, 3), mask_padding=True),
+    'no_norm': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=4, norm_layer=None),
+}
+HEADS = {'ISAHead': [dict(isa_channels=4), dict(isa_channels=4, down_factors=((4, 3), (2, 2)), mask_padding=True)]}
+
+
+def interlaced_stage(stage, x):
+    """One factor -> its context, and the map (H, W, H, W) of all pixels."""
+    factor = stage.factor
+    (top, bottom), (left, right) = (naive.padding(s, f) for s, f in zip(x.shape[2:], factor, strict=True))
+    height, width = x.shape[2:]
+    x = F.pad(x, (left, right, top, bottom))
+    inside = [(top + i, left + j) for i in range(height) for j in range(width)]
+    without = [(i, j) for i in range(x.shape[2]) for j in range(x.shape[3]) if (i, j) not in inside]
+    maps = []
+    for attention in stage.long_range, stage.short_range:
+        query, key, value = (last(f(x)) for f in (attention.query, attention.key, attention.value))
+        maps.append(naive.weights(query, key, factor, attention.long_range, query.shape[2]**-0.5,
+                                  without if stage.mask_padding else ()))
+        x = attention.out_conv(first(naive.attend(maps[-1], value)))
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return x[:, :, rows, columns], naive.compose(maps[1], maps[0])[rows, columns, rows, columns]
+
+
+def oracle(block, x):
+    contexts = [interlaced_stage(stage, x)[0] for stage in block.stages]
+    return block.out_conv(torch.cat([block.up_conv(x), *contexts], dim=1))
+
+
+FACTORS = st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), min_size=1, max_size=2)
+PROPERTIES = {
+    '': any_options(
+        InterlacedSparseSelfAttention, oracle, key_channels=WIDTHS, value_channels=WIDTHS,
+        down_factors=FACTORS, value_bias=st.booleans(), mask_padding=st.booleans(), norm_layer=NORMS),
+}
 
 
 def test_official_output_and_gradients(golden):

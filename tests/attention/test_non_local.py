@@ -1,15 +1,51 @@
+from functools import partial
+
 import pytest
 import torch
+from hypothesis import strategies as st
 from mmcv.cnn import NonLocal2d
 
 from mmseg_attn.attention.non_local import MODES, NonLocal, concatenation_attention
 from mmseg_attn.checkpoints.sources.mmseg import NON_LOCAL_BLOCK as MMCV
+from tests.attention.oracles import pixels, pool, unflatten
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import assert_matches_golden, randomize, rename
 from tests.naive import non_local as naive
 
 PORT = {'g': 'value', 'g.0': 'value', 'W.0': 'out_conv', 'W.1': 'norm', 'theta': 'query', 'phi': 'key',
         'phi.0': 'key', 'concat_project.0': 'concat_project'}
 ORIGINAL = {'theta': 'query', 'phi': 'key', 'g': 'value', 'out': 'out_conv', 'bn': 'norm'}
+BLOCKS = {
+    '': partial(NonLocal, CHANNELS),
+    'gaussian': partial(NonLocal, CHANNELS, mode='gaussian'),
+    'dot_product': partial(NonLocal, CHANNELS, mode='dot_product'),
+    'concatenation': partial(NonLocal, CHANNELS, mode='concatenation'),
+    'before': partial(NonLocal, CHANNELS, sub_sample='before'),
+    'after': partial(NonLocal, CHANNELS, sub_sample='after'),
+    'no_norm': partial(NonLocal, CHANNELS, norm_layer=None),
+}
+HEADS = {'NLHead': [dict(), dict(mode='dot_product', concat_input=False), dict(sub_sample='after')]}
+
+
+def oracle(block, x):
+    """With the default ``use_scale=True``."""
+    source = pool(x, 2) if block.sub_sample == 'before' else x
+    projected = source if block.mode == 'gaussian' else block.key(source)
+    after = 2 if block.sub_sample == 'after' else 1
+    key, value = (pixels(pool(t, after)) for t in (projected, block.value(source)))
+    query = pixels(x if block.mode == 'gaussian' else block.query(x))
+    concat = block.concat_project.weight.flatten() if block.mode == 'concatenation' else None
+    scale = key.shape[1]**-0.5 if block.mode == 'embedded_gaussian' else 1.0
+    context = naive.attend(naive.weights(query, key, block.mode, scale, concat), value)
+    return x + block.norm(block.out_conv(unflatten(context, x)))
+
+
+PROPERTIES = {
+    '': any_options(
+        NonLocal, oracle, key_channels=WIDTHS,
+        mode=st.sampled_from(['embedded_gaussian', 'gaussian', 'dot_product', 'concatenation']),
+        sub_sample=st.sampled_from([None, 'before', 'after']), norm_layer=NORMS),
+}
 
 
 @pytest.mark.parametrize('name', ['embedded_gaussian', 'embedded_gaussian_subsample', 'gaussian', 'dot_product',

@@ -1,5 +1,8 @@
+from functools import partial
+
 import pytest
 import torch
+from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.ocnet import (
@@ -8,11 +11,69 @@ from mmseg_attn.attention.ocnet import (
     PyramidObjectContext,
     block_attention,
 )
-from tests.attention.oracles import context_of_blocks, pooled_context
+from tests.attention.oracles import first, last, pool, resize
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import randomize
 from tests.naive import ocnet as naive
 
 POINTS = torch.tensor([[0, 0], [4, 5], [2, 3], [3, 1]])
+BLOCKS = {
+    'base': partial(BaseObjectContext, CHANNELS),
+    'base-openseg': partial(BaseObjectContext, CHANNELS, sizes=(1, 2), shared_query=False),
+    'pyramid': partial(PyramidObjectContext, CHANNELS),
+    'pyramid-no_norm': partial(PyramidObjectContext, CHANNELS, scales=(1, 2), norm_layer=None),
+    'asp': partial(ASPObjectContext, CHANNELS),
+    'asp-openseg': partial(ASPObjectContext, CHANNELS, value_channels=4, shared_query=False, context_conv=False),
+}
+# The grid of 6 x 6 blocks takes any size, but from 12 x 12 pixels on; torch.export takes only multiples.
+EXPORT_MULTIPLE = {'pyramid': 6}
+HEADS = {'OCHead': [dict(), dict(context='pyramid'), dict(context='asp', context_cfg=dict(shared_query=False))]}
+
+
+def pooled_context(stage, x):
+    """An object context on pooled pixels -> the context, and the weights (h, w, h, w) of the pooled pixels."""
+    pooled = pool(x, stage.size)
+    query, key = map(last, stage.query_and_key(pooled))
+    weights = naive.weights(query, key, query.shape[2]**-0.5)
+    context = stage.out_conv(first(naive.attend(weights, last(stage.value(pooled)))))
+    return resize(context, x.shape[2:]), weights
+
+
+def context_of_blocks(stage, x):
+    """An object context in a grid of blocks -> the context, and the weights (H, W, H, W)."""
+    query, key = map(last, stage.query_and_key(x))
+    groups = naive.blocks(*x.shape[2:], stage.num_blocks)
+    weights = naive.weights_within(query, key, query.shape[2]**-0.5, groups)
+    return stage.out_conv(first(naive.attend(weights, last(stage.value(x))))), weights
+
+
+def base_oracle(block, x):
+    return block.out_conv(torch.cat([sum(pooled_context(stage, x)[0] for stage in block.stages), x], dim=1))
+
+
+def pyramid_oracle(block, x):
+    contexts = [context_of_blocks(stage, x)[0] for stage in block.stages]
+    return block.out_conv(torch.cat([block.up_conv(x), *contexts], dim=1))
+
+
+def asp_oracle(block, x):
+    context, _ = pooled_context(block.context, block.in_conv(x))
+    return block.out_conv(torch.cat([block.context_conv(context), *(conv(x) for conv in block.convs)], dim=1))
+
+
+POOLS = st.lists(st.integers(1, 3), min_size=1, max_size=2)
+PROPERTIES = {
+    'base': any_options(
+        BaseObjectContext, base_oracle, key_channels=WIDTHS, value_channels=WIDTHS,
+        sizes=POOLS, shared_query=st.booleans(), norm_layer=NORMS),
+    'pyramid': any_options(
+        PyramidObjectContext, pyramid_oracle, key_channels=WIDTHS, value_channels=WIDTHS,
+        scales=POOLS, norm_layer=NORMS),
+    'asp': any_options(
+        ASPObjectContext, asp_oracle, branch_channels=WIDTHS, key_channels=WIDTHS,
+        value_channels=WIDTHS, size=st.integers(1, 3), dilations=POOLS, shared_query=st.booleans(),
+        context_conv=st.booleans(), norm_layer=NORMS),
+}
 
 
 def _double(cls, channels=4, **kwargs):

@@ -1,10 +1,51 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import strategies as st
 
 from mmseg_attn.attention.psanet import PointwiseSpatialAttention
+from tests.attention.oracles import last, resize, unflatten
+from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import randomize
 from tests.naive import psanet as naive
+
+BLOCKS = {
+    '': partial(PointwiseSpatialAttention, CHANNELS, mask_size=(9, 13)),
+    'collect-no_softmax': partial(
+        PointwiseSpatialAttention, CHANNELS, mask_size=(5, 9), psa_type='collect', psa_softmax=False,
+        normalization_factor=None),
+    'distribute': partial(PointwiseSpatialAttention, CHANNELS, mask_size=(5, 5), psa_type='distribute'),
+}
+HEADS = {'PSAHead': [dict(mask_size=(5, 7)), dict(crop_size=(72, 104), psa_type='collect', mmseg_compatible=True)]}
+
+
+def oracle(block, x):
+    """Not in the form that is compatible with mmseg."""
+    size = [-(-side // block.shrink_factor) for side in x.shape[2:]]
+    attended = []
+    for direction in block.directions:
+        branch = block.get_submodule(direction)
+        features = resize(branch.reduce(x), size)
+        logits = last(branch.mask(branch.attention(features)))
+        logits = logits.flatten(0, 1) if block.compact else naive.relative_to_absolute(logits, block.mask_size)
+        values = features[0].flatten(1)
+        if block.psa_softmax:
+            out = naive.attend(values, logits, direction)
+        else:
+            out = values @ (logits.T if direction == 'collect' else logits)
+        attended.append(unflatten(out.T, features) / block.normalization_factor)
+    return resize(block.proj(torch.cat(attended, dim=1)), x.shape[2:])
+
+
+PROPERTIES = {
+    '': any_options(
+        PointwiseSpatialAttention, oracle, mid_channels=WIDTHS,
+        mask_size=st.sampled_from([(1, 1), (3, 5), (7, 3), (1, 25)]), compact=st.booleans(),
+        psa_type=st.sampled_from(['collect', 'distribute', 'bi-direction']), shrink_factor=st.integers(1, 3),
+        normalization_factor=st.sampled_from([1.0, 1.5, None]), psa_softmax=st.booleans(), norm_layer=NORMS),
+}
 
 
 def _block(**kwargs):

@@ -12,6 +12,7 @@ from mmseg_attn.benchmark.baselines import DOUBLE_TOLERANCES, build_pair, why_no
 from mmseg_attn.benchmark.cases import Case, attention_of, build_head, head_config, randomize
 from mmseg_attn.benchmark.checks import DOUBLE_TOLERANCE, WrongResultError, check_against_baseline, check_against_double
 from mmseg_attn.benchmark.settings import methods
+from mmseg_attn.environment import MissingOperators
 from tests.models.heads.test_ccnet import CrissCrossEquation
 from tests.models.heads.test_psanet import PSAMask
 
@@ -28,10 +29,16 @@ def tolerance(method):
 
 @pytest.fixture
 def _compiled_ops(monkeypatch):
-    """The equations of what mmcv compiles."""
-    ops = SimpleNamespace(PSAMask=PSAMask, CrissCrossAttention=CrissCrossEquation)
-    monkeypatch.setitem(sys.modules, 'mmcv.ops', ops)
-    monkeypatch.setattr('mmcv.ops', ops, raising=False)
+    """The equations of what mmcv compiles, in its place if it can be imported: mmengine imports other things of it."""
+    try:
+        import mmcv.ops as ops
+    except ImportError:
+        ops = SimpleNamespace()
+        monkeypatch.setitem(sys.modules, 'mmcv.ops', ops)
+        monkeypatch.setattr('mmcv.ops', ops, raising=False)
+    monkeypatch.setattr(ops, 'PSAMask', PSAMask, raising=False)
+    monkeypatch.setattr(ops, 'CrissCrossAttention', CrissCrossEquation, raising=False)
+    monkeypatch.setattr('mmseg_attn.benchmark.baselines.has_operators', lambda: True)
     monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
     monkeypatch.setattr(cc_head, 'CrissCrossAttention', CrissCrossEquation)
 
@@ -61,11 +68,22 @@ def test_why_there_is_no_baseline():
     ('psanet', 'PSAMask'), ('ccnet', 'CrissCrossAttention'), ('carafe', 'CARAFEPack')])
 def test_without_compiled_ops(monkeypatch, method, name):
     level = 'block' if method == 'carafe' else 'head'
+    monkeypatch.setattr('mmseg_attn.benchmark.baselines.has_operators', lambda: True)
     monkeypatch.setitem(sys.modules, 'mmcv.ops', None)
     assert why_no_baseline(method, level) == f"mmseg's needs {name} of an mmcv with compiled ops"
     monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace())
     monkeypatch.setattr('mmcv.ops', SimpleNamespace(), raising=False)
     assert 'which this mmcv does not have' in why_no_baseline(method, level)
+
+
+def test_without_operators_that_can_be_called(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', MissingOperators('mmcv-lite'))
+    assert why_no_baseline('psanet', 'head') == "mmseg's needs PSAMask of an mmcv with compiled ops"
+    assert why_no_baseline('carafe', 'block') == "mmseg's needs CARAFEPack of an mmcv with compiled ops"
+    # PyTorch's own operators are all that it calls.
+    monkeypatch.setitem(sys.modules, 'mmcv.ops', SimpleNamespace(CrissCrossAttention=CrissCrossEquation))
+    monkeypatch.setattr('mmcv.ops', sys.modules['mmcv.ops'], raising=False)
+    assert why_no_baseline('ccnet', 'head') is None
 
 
 @pytest.mark.parametrize('training', [False, True])

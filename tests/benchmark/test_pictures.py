@@ -35,6 +35,23 @@ def test_costs():
     assert list(line.get_ydata()) == [2 * 64, 2 * 256, 2 * 1024]
 
 
+def test_what_has_no_memory_has_a_line_of_its_times_only():
+    theirs = [row(size=(side, side), time=side**2, code='mmseg', memory_mib=None, gflops=None) for side in (8, 16, 32)]
+    for others in [r for r in ROWS if r.method != 'ccnet'], []:
+        figure = pictures._cost_figure([*others, *theirs], '')
+        figure.draw_without_rendering()
+        time, memory = ({line.get_label().split('  ')[0]: len(line.get_xdata()) for line in axes.get_lines()}
+                        for axes in figure.get_axes()[:2])
+        assert (time['CCNet (mmseg)'], memory['CCNet (mmseg)']) == (3, 0)
+
+
+def test_no_two_methods_look_alike():
+    rows = [row(f'new_method{i}') for i in range(20)]
+    looks = list(pictures._looks(rows).values())
+    assert len(looks) > 24
+    assert not [look for look in looks if looks.count(look) > 1]
+
+
 def test_no_exponents_of_two_sizes():
     figure = pictures._cost_figure([r for r in ROWS if r.height < 32], '')
     assert {text.get_text() for text in figure.get_axes()[1].get_legend().get_texts()} >= {'CCNet', 'CCNet (mmseg)'}

@@ -94,6 +94,14 @@ def test_tables():
     assert 'code' not in printed(report.print_tables, SQUARE)
 
 
+def test_a_compiled_peer_whose_memory_and_operations_cannot_be_measured():
+    theirs = row(code='mmseg', size=(10, 20), gflops=None, memory_mib=None, ratio=2.34)
+    text = printed(report.print_tables, [SQUARE[0], theirs])
+    line = next(line for line in text.splitlines() if '2.34' in line)
+    assert [cell.strip() for cell in line.strip('│').split('│')] == [
+        'ccnet', 'mmseg', '1.23 M', '', '1', '0.9 - 1.1', '', '2.34']
+
+
 def test_curves_grow_and_leave_out_what_was_not_measured():
     found = report.curves([FAILED, *reversed(SQUARE), row(code='mmseg')])
     assert list(found) == [('ccnet', 'mmseg_attn', 'forward'), ('ccnet', 'mmseg', 'forward')]

@@ -47,7 +47,9 @@ def test_takes_a_training_step(cfg):
     optim_wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     num_classes = model.decode_head.num_classes
     labels = torch.randint(0, num_classes, (2, 1, 65, 97))
-    labels[:, :, 20:40, 20:40] = model.decode_head.ignore_index
+    if 'context_shapes' not in cfg.data_root:
+        # It has no ignored pixels, on which the class weights of mmsegmentation 1.2.2 would fail.
+        labels[:, :, 20:40, 20:40] = model.decode_head.ignore_index
     samples = [SegDataSample(gt_sem_seg=PixelData(data=label)) for label in labels]
     images = [torch.randint(0, 256, (3, 65, 97), dtype=torch.uint8) for _ in range(2)]
     model.data_preprocessor.size = (65, 97)

@@ -39,11 +39,12 @@ COMMANDS = (
     (r'\bpython (-c|-m timeit) ', RUN),
     (r'^python -m pytest tests/export/test_files\.py$', 'tests/export/test_files.py::test_every_head'),
     (r'^pytest ', RUN),
+    (r'^ruff check --fix \.$|^python docs/generate\.py', 'tests/docs/test_adding_a_method.py::test_what_it_takes'),
 )
 
 # Page -> number of the block -> how. Where nothing is said, a config is loaded and anything else executed.
 PYTHON = {
-    'docs/adding_a_method.md': {9: SHOWN},
+    'docs/adding_a_method.md': {11: SHOWN},
     'docs/checkpoints.md': {0: 'tests/checkpoints/test_conversion.py::test_what_is_written'},
     'docs/data_preparation.md': dict.fromkeys(range(3), 'tests/tools/test_data_documentation.py::test_mending'),
     'docs/export.md': {0: 'tests/export/test_documentation.py::test_onnxruntime_alone',

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 from tests.tools.command import ROOT
 
-PROGRAMS = ('bash', 'git', 'make', 'mim', 'pip', 'pre-commit', 'pytest', 'python', 'python3', 'ruff', 'sh', 'source',
-            'tensorboard', 'torchrun')
+PROGRAMS = ('bash', 'git', 'make', 'mim', 'mmseg-attn', 'pip', 'pre-commit', 'pytest', 'python', 'python3', 'ruff',
+            'sh', 'source', 'tensorboard', 'torchrun')
 FENCE = re.compile(r'^ *```(\w*)\n(.*?)^ *```', re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(rf'(?:[A-Z_]+=\S+ )*(?:{"|".join(PROGRAMS)}) \S')
 ASSIGNMENT = re.compile(r'[A-Z_][A-Z_0-9]*=')
-# The first line of a block of Python that is a file, or that goes into one: `# street.py`, `# a/b.py, at the end`.
-PLACE = re.compile(r'# (\S+\.py)(?:, (at the end|before \w+))?\n')
+PYTHON = ('python', 'py')
+WRITTEN = (*PYTHON, 'yaml', 'markdown')
+# The first line of a block that is a file, or that goes into one: `# street.py`, `# a/b.py, before C`, `<!-- d.md -->`.
+PLACE = re.compile(r'(?:# |<!-- )(\S+\.(?:py|yml|md))(?:, (before \w+|in \w+))?(?: -->)?\n')
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of Python of a page; ``number`` counts from 0.
+    """A block of code of a page; ``number`` counts from 0.
 
     ``file`` is the one it belongs to, or None, and ``where`` its place in a file that exists.
     """
@@ -92,9 +94,9 @@ def _command(page: str, words: list[str]) -> Command:
     return Command(page, environment, tuple(words[count:]))
 
 
-def blocks(page: str, text: str) -> list[Block]:
-    """The fences of Python."""
-    codes = [code for language, code in FENCE.findall(text) if language in ('python', 'py')]
+def blocks(page: str, text: str, languages: tuple[str, ...] = PYTHON) -> list[Block]:
+    """The fences of Python, or of other languages."""
+    codes = [code for language, code in FENCE.findall(text) if language in languages]
     places = [PLACE.match(code) for code in codes]
     return [Block(page, i, code, *(place.groups() if place else (None, None)))
             for i, (code, place) in enumerate(zip(codes, places, strict=True))]

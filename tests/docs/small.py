@@ -12,9 +12,10 @@ from PIL import Image
 
 from tests.tools.command import ROOT, environment, succeeds
 
-from .pages import blocks, pages
+from .pages import WRITTEN, blocks, pages
 
-PARTS = ('benchmarks', 'configs', 'mmseg_attn', 'tests', 'tools', 'pyproject.toml', 'README.md')
+PARTS = ('benchmarks', 'configs', 'docs', 'mmseg_attn', 'tests', 'tools', 'CONTRIBUTING.md', 'README.md',
+         'model-index.yml', 'pyproject.toml')
 NOT_COPIED = shutil.ignore_patterns('__pycache__', 'data')
 CROP = 65
 # The config of a reader who has used mmseg so far.
@@ -66,7 +67,7 @@ def write_repository(folder: Path, page: str, data: Path) -> None:
 def write_files(folder: Path, page: str) -> None:
     """Writes the files that the page shows, and the config of the reader."""
     Config.fromfile(mmseg_config(MMSEG_EMANET)).dump(folder / 'emanet.py')
-    for block in blocks(page, pages()[page]):
+    for block in blocks(page, pages()[page], WRITTEN):
         if block.file:
             _write(folder / block.file, block.code.split('\n', 1)[1], block.where)
 
@@ -81,12 +82,12 @@ def _write(file: Path, code: str, where: str | None) -> None:
         assert not file.exists(), f'{file} exists'
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(code)
-    elif where == 'at the end':
-        file.write_text(file.read_text() + code)
     else:
-        mark = f'\n{where.removeprefix("before ")} '
+        preposition, name = where.split()
+        mark, new = {'before': (f'\n{name} ', f'\n{code}\n{name} '),
+                     'in': (f'\n{name} = [\n', f'\n{name} = [\n{code}')}[preposition]
         before, after = file.read_text().split(mark)
-        file.write_text(f'{before}\n{code}{mark}{after}')
+        file.write_text(f'{before}{new}{after}')
 
 
 def small_options(config: Path, iterations: int = 3) -> list[str]:

@@ -18,8 +18,9 @@ from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
 from mmseg_attn.engine.batch_size import describe_batch_size
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
-from mmseg_attn.environment import _explain
+from mmseg_attn.environment import MissingOperators
 from mmseg_attn.models.encoder_decoder import _check
+from tests.test_environment import SAID
 from tests.tools.command import CONFIGS
 
 from .pages import pages
@@ -44,9 +45,10 @@ def _runner(num_classes: int, **kwargs) -> SimpleNamespace:
 
 
 def test_mmcv_without_operators():
-    found = dict(mmengine=['mmengine==0.10.7'], mmcv=['mmcv-lite==2.1.0'], mmseg=['mmsegmentation==1.2.2'])
-    message = _explain('mmseg.models', ModuleNotFoundError("No module named 'mmcv._ext'"), found)
-    assert _quoted(message.splitlines()[0])
+    assert _quoted(SAID)
+    with pytest.raises(ImportError) as info:
+        MissingOperators('mmcv-lite==2.1.0').psamask_forward()
+    assert _quoted(f'error: {str(info.value).splitlines()[0]}')
 
 
 def test_a_failed_download():

@@ -17,7 +17,7 @@ from mmseg_attn.registry import MODELS
 from tests.tools.command import ROOT
 
 from .coverage import SHOWN, how_block
-from .pages import Block, all_blocks, blocks
+from .pages import WRITTEN, Block, all_blocks, blocks
 from .small import run, write_files
 
 ALL = all_blocks()
@@ -38,7 +38,10 @@ PROGRAMS = [block for block in ALL if not _is_config(block) and not block.file a
 
 def test_blocks_are_found():
     text = '```python\n# a/b.py, before C\nd\n```\n\n```bash\n# e.py\n```\n```python\n# just a comment.py here\n```\n'
-    assert [(block.file, block.where) for block in blocks('page.md', text)] == [('a/b.py', 'before C'), (None, None)]
+    text += '```markdown\n<!-- f/g.md -->\n# h\n```\n'
+    python, written = [('a/b.py', 'before C'), (None, None)], [('f/g.md', None)]
+    assert [(block.file, block.where) for block in blocks('page.md', text)] == python
+    assert [(block.file, block.where) for block in blocks('page.md', text, WRITTEN)] == python + written
 
 
 @pytest.mark.parametrize('block', ALL, ids=str)

@@ -100,7 +100,7 @@ def test_scores_train_no_weight():
 def test_bad_input(tmp_path):
     segmentor = model()
     (tmp_path / 'text.jpg').write_text('no image')
-    with pytest.raises(ValueError, match=r'text\.jpg is not an image'):
+    with pytest.raises(ValueError, match=r'text\.jpg: unreadable image'):
         look(segmentor, tmp_path / 'text.jpg')
     with pytest.raises(ValueError, match='there is no image'):
         look(segmentor, tmp_path / 'none.jpg')

@@ -33,7 +33,7 @@ def street(files, monkeypatch):
 
 def _ours(folder, image):
     predictor = Predictor(load_model(folder / 'config.py', folder / 'weights.pth'), probabilities=True)
-    return predictor(predictor.read(image))
+    return predictor(predictor.reader.load(image))
 
 
 def _program():
@@ -74,5 +74,5 @@ def test_every_method(config, street, tmp_path):
                tmp_path / 'weights.pth')
     inferencer = MMSegInferencer(str(config), str(tmp_path / 'weights.pth'), device='cpu')
     predictor = Predictor(load_model(config, tmp_path / 'weights.pth'))
-    expected = predictor(predictor.read(street)).labels
+    expected = predictor(predictor.reader.load(street)).labels
     assert np.array_equal(inferencer(str(street))['predictions'], expected)

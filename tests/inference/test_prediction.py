@@ -81,7 +81,7 @@ def test_pictures_are_read_as_in_testing(tmp_path):
     cv2.imwrite(str(tmp_path / 'e.png'), image.astype(np.uint16) * 257)
     cases['16 bits'] = (tmp_path / 'e.png', image)
     for kind, (path, expected) in cases.items():
-        read = predictor.read(path)
+        read = predictor.reader.load(path)
         assert read.dtype == np.uint8, kind
         assert np.array_equal(read, expected), kind
 
@@ -91,12 +91,12 @@ def test_jpegs_of_cameras_and_printers(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     predictor = Predictor(network())
-    turned = predictor.read(_save(tmp_path / 'turned.jpg', smooth, exif=exif, quality=95))
+    turned = predictor.reader.load(_save(tmp_path / 'turned.jpg', smooth, exif=exif, quality=95))
     assert turned.shape == (60, 44, 3)
     assert predictor(turned).labels.shape == (60, 44)
     expected = np.rot90(np.array(smooth)[..., ::-1], k=-1)
     assert np.abs(turned.astype(int) - expected).mean() < 2
-    printed = predictor.read(_save(tmp_path / 'cmyk.jpg', smooth.convert('CMYK'), quality=95))
+    printed = predictor.reader.load(_save(tmp_path / 'cmyk.jpg', smooth.convert('CMYK'), quality=95))
     assert np.abs(printed.astype(int) - np.array(smooth)[..., ::-1]).mean() < 4
 
 
@@ -106,21 +106,21 @@ def test_damaged_images_are_named(tmp_path, suffix, cut):
     mmcv.imwrite(picture(), str(path))
     path.write_bytes(path.read_bytes()[:-cut] if cut < 10 ** 9 else b'')
     with pytest.raises(UserError, match=re.escape(f'{path}: unreadable image: ')):
-        Predictor(network()).read(path)
+        Predictor(network()).reader.load(path)
 
 
 def test_what_the_pipeline_cannot_load_is_named(tmp_path):
     net = network()
     net.cfg.test_dataloader.dataset.pipeline[0].imdecode_backend = 'nonsense'
     with pytest.raises(UserError, match=r'a.png: the test pipeline cannot load it: .*nonsense'):
-        Predictor(net).read(_save(tmp_path / 'a.png', _rgb()))
+        Predictor(net).reader.load(_save(tmp_path / 'a.png', _rgb()))
 
 
 def test_another_number_of_channels(tmp_path):
     net = network()
     net.cfg.test_dataloader.dataset.pipeline[0].color_type = 'unchanged'
     predictor = Predictor(net)
-    loaded = predictor.read(_save(tmp_path / 'a.png', _rgb().convert('RGBA')))
+    loaded = predictor.reader.load(_save(tmp_path / 'a.png', _rgb().convert('RGBA')))
     with pytest.raises(UserError, match=r'the network cannot take a picture of 60 x 44 pixels and 4 channels: .*4'):
         predictor(loaded)
 

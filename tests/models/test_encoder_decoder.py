@@ -128,6 +128,19 @@ def test_predictions_equal_those_of_mmseg(meta, padding, head, mode, options):
             assert 'seg_logits' not in sample
 
 
+@pytest.mark.parametrize('options', [dict(), dict(keep_logits=False)], ids=str)
+@pytest.mark.parametrize('direction', ['horizontal', 'vertical'])
+@pytest.mark.parametrize('padding', [dict(padding_size=(1, 2, 3, 5)),
+                                     dict(padding_size=(0, 9, 0, 9), img_padding_size=(4, 0, 2, 1))], ids=str)
+@torch.no_grad()
+def test_padding_of_every_side_is_cut_off_as_in_mmseg(padding, direction, options):
+    meta = dict(ori_shape=(21, 33), flip=True, flip_direction=direction) | padding
+    logits = torch.randn(1, CLASSES, 17, 19)
+    expected, labels = (model.postprocess_result(logits, [SegDataSample(metainfo=meta)])[0].pred_sem_seg.data
+                        for model in _pair(WHOLE, options))
+    assert torch.equal(labels, expected)
+
+
 @torch.no_grad()
 def test_predictions_without_samples_equal_those_of_mmseg():
     theirs, ours = (model.predict(torch.ones(2, 3, 37, 53).cumsum(3)) for model in _pair(SLIDE))

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mmseg_attn.ops import pixel_attention
 from mmseg_attn.ops.pixel_attention import (
     dot_product_attention,
     softmax_attention,
@@ -50,6 +51,29 @@ def test_many_pixels_take_another_path_to_the_same_values(width, value_width):
     cotangent = torch.randn_like(out)
     torch.testing.assert_close(torch.autograd.grad(out, inputs, cotangent),
                                torch.autograd.grad(expected, inputs, cotangent))
+
+
+@pytest.mark.parametrize('tile', [1, 12, 40], ids=['a row', 'rows of an image', 'images'])
+def test_tiles_of_any_size_join_to_the_same_values(monkeypatch, tile):
+    monkeypatch.setattr(pixel_attention, 'TILE', tile)
+    inputs = [torch.randn(3, *shape, dtype=torch.float64, requires_grad=True) for shape in ((7, 3), (5, 3), (5, 4))]
+    out, log_sum = tiled_softmax_attention(*inputs, 0.7)
+    expected, expected_log_sum = pixel_attention._whole_map(*inputs, 0.7)
+    torch.testing.assert_close((out, log_sum), (expected, expected_log_sum))
+    cotangents = torch.randn_like(out), torch.randn_like(log_sum)
+    torch.testing.assert_close(torch.autograd.grad((out, log_sum), inputs, cotangents),
+                               torch.autograd.grad((expected, expected_log_sum), inputs, cotangents))
+
+
+@pytest.mark.parametrize('autocast', [True, False])
+def test_dot_products_of_many_pixels_do_not_overflow_in_half_precision(autocast):
+    """Their sum over the keys does, before it is divided by the number of these."""
+    query, key, value = (8 + torch.rand(1, size, 3).half() for size in (5, 2001, 2001))
+    with torch.autocast('cpu', torch.float16, enabled=autocast):
+        out = dot_product_attention(query, key, value)
+    expected = dot_product_attention(*(t.double() for t in (query, key, value)))
+    assert out.dtype == torch.float16
+    torch.testing.assert_close(out.double(), expected, rtol=2e-3, atol=0)
 
 
 def test_no_queries():

@@ -96,7 +96,7 @@ def test_names_tell_the_pairs_apart(pairs, names):
     (['no.py', 'nl.pth', 'a/street.png'], 'there is no config file no.py'),
     (['nl.py', 'fcn.pth', 'a/street.png'], 'fcn.pth with nl.py: the weights are not those of the model'),
     (['nl.py', 'nl.pth', 'no.png'], 'there is no image no.png'),
-    (['nl.py', 'nl.pth', 'broken.png'], 'broken.png is not an image'),
+    (['nl.py', 'nl.pth', 'broken.png'], 'broken.png: unreadable image'),
     ([*HEADS, 'a/street.png', '--names', 'one'], '--names has 1 names for 2 pairs'),
     ([*HEADS, 'a/street.png', '--points', '60,0'],
      'a/street.png: the point x=60, y=0 lies outside the picture of 60 x 44'),
@@ -105,7 +105,7 @@ def test_names_tell_the_pairs_apart(pairs, names):
     ([*HEADS, 'a/street.png', '--device', 'nonsense'], '--device nonsense does not work here'),
     ([*HEADS, 'a/street.png', '--cfg-options', 'model.decode_head.mode=x'], 'the model cannot be built'),
     ([*HEADS, 'a/street.png', '--cfg-options', 'nonsense'], '--cfg-options takes KEY=VALUE'),
-    ([*HEADS, 'a/street.png', '--out', 'nl.pth'], 'cannot write into nl.pth')])
+    ([*HEADS, 'a/street.png', '--out', 'nl.pth'], 'cannot write into the folder nl.pth')])
 def test_errors_come_before_the_work(main, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         main('--out', tmp_path / 'out', *arguments)
@@ -124,4 +124,4 @@ def test_numbers_that_are_none(main, capsys, arguments, message):
 @pytest.mark.slow
 def test_one_readable_error(files):
     message = fails(tool('explore_attention.py', *HEADS, 'broken.png', '--out', 'out', cwd=files))
-    assert 'broken.png is not an image' in message
+    assert 'broken.png: unreadable image' in message

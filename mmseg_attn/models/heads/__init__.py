@@ -13,6 +13,15 @@ from .ocnet import OCHead
 from .psanet import PSAHead
 
 __all__ = [
-    'A2Head', 'APCHead', 'CCHead', 'DAHead', 'DGMNHead', 'EMAHead', 'GloReHead', 'ISAHead', 'NLHead', 'OCHead',
+    'A2Head',
+    'APCHead',
+    'CCHead',
+    'DAHead',
+    'DGMNHead',
+    'EMAHead',
+    'GloReHead',
+    'ISAHead',
+    'NLHead',
+    'OCHead',
     'PSAHead',
 ]

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmseg_attn.ops import triton as kernels
+
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DIRECTLY = INTERPRETED or torch.cuda.is_available()
 
@@ -28,7 +30,8 @@ class InterpretedFile(pytest.File):
 
 class InterpretedTests(pytest.Item):
     def runtest(self):
-        pytest.importorskip('triton')
+        if not kernels.USABLE:
+            pytest.skip('needs Triton, and PyTorch 2.7 or newer')
         command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', self.config.option.markexpr]
         done = subprocess.run([*command, self.path], capture_output=True, text=True, cwd=self.config.rootpath,
                               env={**os.environ, 'TRITON_INTERPRET': '1'})

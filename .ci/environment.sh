@@ -1,0 +1,11 @@
+# For the lanes to source. A fresh virtual environment is entered, and goes with the lane.
+# shellcheck shell=bash
+set -euo pipefail
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+enter() {  # enter PYTHON
+    "$1" -m venv "$work/environment"
+    export PATH="$work/environment/bin:$PATH"
+    python --version
+}

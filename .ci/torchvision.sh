@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Grad-CAM needs torchvision, of which there is no build for CPU builds of PyTorch everywhere.
+source .ci/environment.sh
+
+enter python3
+pip install --quiet torch==2.12.1 torchvision==0.27.1
+pip install --quiet -e ".[onedl,test,cam]"
+pytest -n auto tests/explain/test_grad_cam.py tests/tools/test_explore_attention.py::test_grad_cam_or_how_to_get_it

@@ -1,0 +1,65 @@
+"""Configs are read, or refused in one message that says what to do."""
+
+import pytest
+
+from mmseg_attn.common.config import load_config
+from mmseg_attn.common.errors import UserError
+
+BASE = 'train_dataloader = dict(num_workers=2, persistent_workers=True, prefetch_factor=4, dataset=dict())\n'
+
+
+def test_a_shipped_config_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in 'emanet_r18_shapes', 'emanet_r18_shapes.py', 'configs/emanet_r18_shapes.py':
+        cfg = load_config(name)
+        assert cfg.model.decode_head.type == 'mmseg_attn.EMAHead'
+        assert cfg.work_dir == 'work_dirs/emanet_r18_shapes'
+
+
+def test_a_file_of_the_users_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'emanet_r18_shapes.py').write_text('model = dict(type="Mine")')
+    assert load_config('emanet_r18_shapes.py').model.type == 'Mine'
+
+
+def test_without_workers_none_persist_or_fetch_ahead(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text(BASE)
+    loader = load_config(path, {'train_dataloader.num_workers': 0}).train_dataloader
+    assert loader.persistent_workers is False
+    assert 'prefetch_factor' not in loader
+    assert load_config(path).train_dataloader == dict(
+        num_workers=2, persistent_workers=True, prefetch_factor=4, dataset=dict())
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('model = dict(', 'cannot be read as a config: .*was never closed'),
+    ('_base_ = "none.py"', 'cannot be read as a config: .*none.py'),
+    ('from mmengine.config import read_base\nwith read_base():\n    from .none import *',
+     'cannot be read as a config: .*none'),
+    ('a = 1 / 0', 'cannot be read as a config: ZeroDivisionError: division by zero'),
+    ('custom_imports = dict(imports=["no_such_module"], allow_failed_imports=False)',
+     'cannot be read as a config: .*no_such_module')])
+def test_what_is_no_config_is_told_in_one_message(tmp_path, text, message):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as error:
+        load_config(path)
+    assert str(path) in str(error.value)
+    assert len(str(error.value).splitlines()) <= 5
+
+
+@pytest.mark.parametrize(('path', 'message'), [
+    ('emanet_r18_shape.py', 'there is no config file .*did you mean .*emanet_r18_shapes'),
+    ('nothing/like_this.py', 'there is no config file .*the folder nothing does not exist either')])
+def test_a_missing_config_is_told_with_what_is_near(tmp_path, monkeypatch, path, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        load_config(path)
+
+
+def test_an_option_that_does_not_fit(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text('a = [1, 2]')
+    with pytest.raises(UserError, match='--cfg-options does not fit'):
+        load_config(path, {'a.5.b': 1})

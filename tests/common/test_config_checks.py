@@ -1,0 +1,83 @@
+"""What does not fit in a config is told before any work."""
+
+import pytest
+from mmengine.config import Config
+
+from mmseg_attn.common.config_checks import check_config, check_dataset, check_training
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.shipped import configs_folder
+from mmseg_attn.registry import DATASETS
+
+
+@pytest.fixture
+def cfg():
+    return Config.fromfile(configs_folder() / 'emanet_r18_shapes.py')
+
+
+def _head(**settings):
+    return {f'model.decode_head.{key}': value for key, value in settings.items()}
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (dict(default_scope=None), r"default_scope=None: .*default_scope='mmseg'"),
+    (_head(type='mmseg_attn.EMAHeed'), r"model.decode_head.type='mmseg_attn.EMAHeed' is unknown: did you mean"),
+    ({'train_dataloader.dataset.type': 'CamVidDatasett'}, r"train_dataloader.dataset.type='CamVidDatasett' is unknown"),
+    (dict(model=None), 'has no model')])
+def test_a_setting_that_does_not_fit(cfg, options, message):
+    cfg.merge_from_dict(options)
+    with pytest.raises(UserError, match=message):
+        check_config(cfg, 'train_dataloader')
+
+
+def test_a_loader_that_is_missing(cfg):
+    cfg.pop('train_dataloader')
+    with pytest.raises(UserError, match='has no train_dataloader'):
+        check_config(cfg, 'train_dataloader')
+
+
+@pytest.mark.parametrize(('loss', 'message'), [
+    (dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0]),
+     r'model.decode_head.loss_decode.class_weight has 2 weights, and the head 5 classes'),
+    ([dict(type='CrossEntropyLoss', class_weight='no.npy')],
+     r'there is no file no.npy \(from model.decode_head.loss_decode.class_weight\)')])
+def test_class_weights_that_do_not_fit(cfg, loss, message):
+    cfg.model.decode_head.loss_decode = loss
+    with pytest.raises(UserError, match=message):
+        check_training(cfg)
+
+
+@pytest.mark.parametrize(('options', 'where'), [
+    ({'model.pretrained': 'no.pth'}, 'model.pretrained'),
+    ({'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='no.pth')}, 'model.backbone.init_cfg'),
+    ({'model.backbone.init_cfg': [dict(type='Kaiming'), dict(type='Pretrained', checkpoint='no.pth')]},
+     'model.backbone.init_cfg.1')])
+def test_weights_to_start_from_that_are_missing(cfg, tmp_path, monkeypatch, options, where):
+    monkeypatch.chdir(tmp_path)
+    cfg.merge_from_dict(options)
+    with pytest.raises(UserError, match=rf'there is no checkpoint no.pth \(from {where}') as error:
+        check_training(cfg)
+    assert f'--cfg-options {where}=None' in str(error.value)
+    (tmp_path / 'no.pth').touch()
+    check_training(cfg)
+
+
+def test_weights_that_are_downloaded_are_not_looked_for(cfg):
+    cfg.model.pretrained = 'open-mmlab://resnet50_v1c'
+    check_training(cfg)
+
+
+def test_a_data_set_answers_for_itself(monkeypatch, tmp_path):
+    class Picky:
+        @classmethod
+        def config_problem(cls, settings):
+            return 'the moon is full' if settings['moon'] else None
+    monkeypatch.setitem(DATASETS.module_dict, 'Picky', Picky)
+    check_dataset(dict(type='mmseg_attn.Picky', moon=0, pipeline=[], data_root='nowhere'), 'here')
+    with pytest.raises(UserError, match='the moon is full'):
+        check_dataset(dict(type='mmseg_attn.Picky', moon=1), 'here')
+
+
+def test_a_foreign_folder_is_not_taken_for_context_shapes(tmp_path):
+    (tmp_path / 'photo.jpg').touch()
+    with pytest.raises(UserError, match=r'is not a ContextShapes data set \(from here.data_root\)'):
+        check_dataset(dict(type='mmseg_attn.ContextShapesDataset', data_root=str(tmp_path)), 'here')
