@@ -36,6 +36,8 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     Raises:
         ValueError: an argument outside these bounds.
     """
+    if is_exporting():
+        return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
     if x.ndim != 4:
         raise ValueError(f'x must be (B, C, H, W), got the shape {tuple(x.shape)}')
     check_kernel(int(x.shape[1]), kernel_size, groups, scale_factor)
@@ -44,8 +46,6 @@ def carafe(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_factor
     if tuple(masks.shape) != expected:
         raise ValueError(f'masks must have the shape {expected} for x of shape {tuple(x.shape)}, kernel_size='
                          f'{kernel_size}, groups={groups}, scale_factor={scale_factor}; got {tuple(masks.shape)}')
-    if is_exporting():
-        return _sum_of_taps(x, masks, kernel_size, groups, scale_factor)
     return reassemble(x, masks, kernel_size, groups, scale_factor)
 
 
