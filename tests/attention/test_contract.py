@@ -93,11 +93,12 @@ def test_state_dict_round_trip(name):
 
 def _others_slow(names):
     """Compiling takes seconds: of every method the first variant always, the others only in the full run."""
-    seen = set()
+    seen, params = set(), []
     for name in names:
         stem = name.split('-')[0]
-        yield pytest.param(name, marks=pytest.mark.slow if stem in seen else ())
+        params.append(pytest.param(name, marks=pytest.mark.slow if stem in seen else ()))
         seen.add(stem)
+    return params
 
 
 @pytest.mark.parametrize('training', [False, True])

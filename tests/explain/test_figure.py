@@ -15,15 +15,20 @@ def _small(monkeypatch):
     monkeypatch.setattr(figure, 'DPI', 60)
 
 
+def _size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
 def test_a_row_for_each_point_and_a_column_for_each_head(tmp_path):
     views = [look(model(), picture(), name='A'), look(model(FCN), picture(), name='B')]
     sizes = {}
     for rows in (1, 3):
         draw_figure(tmp_path / 'figure.png', views, [(10 * i, 5 * i) for i in range(rows)])
-        sizes[rows] = Image.open(tmp_path / 'figure.png').size
+        sizes[rows] = _size(tmp_path / 'figure.png')
     draw_figure(tmp_path / 'one.png', views[:1], [(0, 0)])
     assert sizes[3][1] > 2.5 * sizes[1][1]
-    assert 1.7 < sizes[1][0] / Image.open(tmp_path / 'one.png').size[0] < 2.3
+    assert 1.7 < sizes[1][0] / _size(tmp_path / 'one.png')[0] < 2.3
     assert [path.name for path in sorted(tmp_path.iterdir())] == ['figure.png', 'one.png']
 
 
@@ -56,4 +61,4 @@ def test_class_maps(tmp_path):
     view = look(model(), picture())
     maps = [ClassMap(1, (4, 5, 20, 30), torch.rand(6, 8), view.windows[0].place(6, 8)), ClassMap(2, None, None, None)]
     draw_class_maps(tmp_path / 'cam.png', [view, view], maps)
-    assert Image.open(tmp_path / 'cam.png').size[0] > 300
+    assert _size(tmp_path / 'cam.png')[0] > 300

@@ -57,7 +57,8 @@ def test_a_run_once_more_replaces_the_frames(tmp_path, run):
 def test_odd_sides(tmp_path, run):
     path = write_video(tmp_path / 'drive.avi', size=(45, 61))
     job, *_ = run(path, frame_masks=True)
-    assert Image.open(job.mask / '000000.png').size == (61, 45)
+    with Image.open(job.mask / '000000.png') as mask:
+        assert mask.size == (61, 45)
     assert read_video(job.overlay)[0].shape == (5, 44, 60, 3)
 
 

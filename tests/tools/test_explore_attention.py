@@ -51,7 +51,8 @@ def test_pages_and_figures(files, tmp_path):
     (x, width), (y, height) = head['windows'][0]['x'], head['windows'][0]['y']
     expected = attention_maps(view, [(x + 3 * width, y + 4 * height)]).values[0].numpy()
     assert np.abs(head['maps'][0, 4, 3] - expected).max() <= expected.max() / 509
-    assert Image.open(tmp_path / 'out' / 'street-1.png').format == 'PNG'
+    with Image.open(tmp_path / 'out' / 'street-1.png') as image:
+        assert image.format == 'PNG'
 
 
 @pytest.mark.slow
@@ -63,7 +64,8 @@ def test_grad_cam_or_how_to_get_it(files, tmp_path):
         assert 'pip install grad-cam' in fails(tool('explore_attention.py', *arguments, cwd=files))
         return
     succeeds(tool('explore_attention.py', *arguments, cwd=files))
-    assert Image.open(tmp_path / 'street.cam.png').format == 'PNG'
+    with Image.open(tmp_path / 'street.cam.png') as image:
+        assert image.format == 'PNG'
     cams = [head['cam'] for head in read_page(tmp_path / 'street.html')['heads']]
     assert [cam['region'] for cam in cams] == [[5, 5, 30, 20]] * 2
     message = fails(tool('explore_attention.py', *arguments[:-3], 'elephant', cwd=files))

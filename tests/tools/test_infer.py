@@ -78,8 +78,9 @@ def test_a_folder_keeps_its_paths(infer, tmp_path):
     assert code == 0
     assert f'2 of 2 files are done; results are in {tmp_path}' in output
     assert _files(tmp_path) == ['masks/a.png', 'masks/below/b.png', 'overlays/a.png', 'overlays/below/b.png']
-    assert Image.open(tmp_path / 'masks' / 'below' / 'b.png').size == (37, 51)
-    assert Image.open(tmp_path / 'overlays' / 'below' / 'b.png').size == (37, 51)
+    for folder in 'masks', 'overlays':
+        with Image.open(tmp_path / folder / 'below' / 'b.png') as image:
+            assert image.size == (37, 51)
 
 
 def test_a_damaged_file_does_not_stop_the_others(infer, tmp_path):

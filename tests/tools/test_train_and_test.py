@@ -38,7 +38,8 @@ def test_train_evaluate_draw_and_resume(folder):
     assert np.array(Image.open(masks[0])).shape == (160, 160)
     pictures = sorted((folder / 'pictures' / 'vis_data' / 'vis_image').iterdir())
     assert len(pictures) == 4
-    assert Image.open(pictures[0]).size == (320, 160)
+    with Image.open(pictures[0]) as image:
+        assert image.size == (320, 160)
 
     longer = [option.replace('max_iters=4', 'max_iters=6') for option in FEW]
     for resume in (['--resume'], ['--resume', str(checkpoint)]):
