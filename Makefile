@@ -27,6 +27,7 @@ test-all: $(BIN)/.mmseg_attn
 
 lint: $(BIN)/.mmseg_attn
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -43,7 +43,7 @@ class MissingOperators(ModuleType):
 
 def installed_distributions() -> dict[str, list[str]]:
     """The distributions that provide mmengine, mmcv and mmseg here, each as ``name==version``."""
-    found = {}
+    found: dict[str, list[str]] = {}
     for package, names in DISTRIBUTIONS.items():
         found[package] = []
         for name in names:

@@ -17,6 +17,8 @@ Differs from the consulted code:
     - openseg's Dropout2d at the end is the head's (``dropout_ratio=0.05``).
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,6 +35,7 @@ from .layers import (
     max_pool,
     point_indices,
     unpool_weights,
+    zero_init,
 )
 
 FUSIONS = ('add', 'cat')
@@ -63,8 +66,8 @@ def attention_weights(gather_logits: Tensor, distribute_logits: Tensor) -> tuple
 
 def _two_convs(in_channels: int, channels: int, norm_layer: NormLayer | None,
                act_layer: ActLayer | None) -> nn.Sequential:
-    layers = dict(bias=True, norm_layer=norm_layer, act_layer=act_layer)
-    return nn.Sequential(conv_norm_act(in_channels, channels, **layers), conv_norm_act(channels, channels, **layers))
+    conv = partial(conv_norm_act, bias=True, norm_layer=norm_layer, act_layer=act_layer)
+    return nn.Sequential(conv(in_channels, channels), conv(channels, channels))
 
 
 class DoubleAttention(nn.Module):
@@ -105,8 +108,8 @@ class DoubleAttention(nn.Module):
         self.scale = scale
         self.zero_init = zero_init
         if fusion == 'add':
-            self.gather = nn.Conv2d(channels, num_maps, 1)
-            self.distribute = nn.Conv2d(channels, num_maps, 1)
+            self.gather: nn.Module = nn.Conv2d(channels, num_maps, 1)
+            self.distribute: nn.Module = nn.Conv2d(channels, num_maps, 1)
         else:
             self.gather = _two_convs(channels, num_maps, norm_layer, act_layer)
             self.distribute = _two_convs(channels, num_maps, norm_layer, act_layer)
@@ -121,11 +124,11 @@ class DoubleAttention(nn.Module):
     def reset_parameters(self) -> None:
         if not self.zero_init:
             return
-        if self.fusion == 'add' and getattr(self.norm, 'weight', None) is not None:
-            nn.init.zeros_(self.norm.weight)
+        weight = getattr(self.norm, 'weight', None) if self.fusion == 'add' else None
+        if weight is not None:
+            nn.init.zeros_(weight)
         else:
-            nn.init.zeros_(self.out_conv.weight)
-            nn.init.zeros_(self.out_conv.bias)
+            zero_init(self.out_conv)
 
     def forward(self, x: Tensor) -> Tensor:
         source = max_pool(x, self.scale)

@@ -16,6 +16,8 @@ Shapes: B images, C channels, N = H W pixels, s * s cells.
 Differs from the official code: none.
 """
 
+from functools import partial
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -27,7 +29,7 @@ from mmseg_attn.ops.pixel_attention import float_or_better
 from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
 
 # The base of PyTorch's and of mmengine's, whose name is private.
-BatchNorm = nn.BatchNorm2d.__base__
+BatchNorm: type[nn.Module] = nn.BatchNorm2d.__mro__[1]
 
 
 def adaptive_context(logits: Tensor, cells: Tensor) -> Tensor:
@@ -64,21 +66,23 @@ class AdaptiveContext(nn.Module):
         super().__init__()
         check_positive(pool_scale=pool_scale, out_channels=out_channels)
         out_channels = out_channels or channels
-        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
+        conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
         self.pool_scale = pool_scale
-        self.pooled_conv = conv_norm_act(channels, out_channels, **layers)
-        self.in_conv = conv_norm_act(channels, out_channels, **layers)
-        self.global_conv = conv_norm_act(out_channels, out_channels, **layers)
+        self.pooled_conv = conv(channels, out_channels)
+        self.in_conv = conv(channels, out_channels)
+        self.global_conv = conv(out_channels, out_channels)
         self.affinity = nn.Conv2d(out_channels, pool_scale**2, 1)
-        self.residual_conv = conv_norm_act(out_channels, out_channels, **layers)
-        self.fusion_conv = conv_norm_act(out_channels, out_channels, **layers) if fusion else nn.Identity()
+        self.residual_conv = conv(out_channels, out_channels)
+        self.fusion_conv = conv(out_channels, out_channels) if fusion else nn.Identity()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         for layer in (m for m in self.children() if isinstance(m, nn.Sequential)):
-            nn.init.kaiming_normal_(layer.conv.weight, mode='fan_out', nonlinearity='relu')
-            if layer.conv.bias is not None:
-                nn.init.zeros_(layer.conv.bias)
+            conv = layer.conv
+            assert isinstance(conv, nn.Conv2d)
+            nn.init.kaiming_normal_(conv.weight, mode='fan_out', nonlinearity='relu')
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_batch(x.shape[0])

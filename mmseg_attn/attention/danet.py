@@ -64,7 +64,8 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        context = softmax_attention(*(pixel_linear(conv, x) for conv in (self.query, self.key, self.value)))
+        query, key, value = (pixel_linear(conv, x) for conv in (self.query, self.key, self.value))
+        context = softmax_attention(query, key, value)
         return torch.addcmul(x, self.gamma, context.transpose(1, 2).unflatten(2, x.shape[-2:]))
 
     @torch.no_grad()

@@ -25,6 +25,7 @@ Differs from the official code:
     - the samples of x, 9 N C numbers for every rate, are never stored.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -108,7 +109,7 @@ class DynamicGraphMessagePassing(nn.Module):
             raise ValueError("released_fourth_rate needs four rates, mode='deformatt' and rigorous=True, "
                              f'got rates={rates}, mode={mode!r}, rigorous={rigorous}')
         inner = channels // reduction
-        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
+        conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
         self.rates = tuple(rates)
         self.groups = groups
         self.mode = mode
@@ -119,11 +120,12 @@ class DynamicGraphMessagePassing(nn.Module):
         num_offsets = 2 * TAPS if mode != 'none' else 0
         num_affinities = TAPS if mode == 'deformatt' else 0
 
-        def convs(width: int) -> nn.ModuleList:
-            return nn.ModuleList(nn.Conv2d(inner, width, 3, padding=d, dilation=d, bias=False) for d in self.rates)
+        def convs(width: int) -> Sequence[nn.Conv2d]:
+            return nn.ModuleList(  # type: ignore[return-value]  # it is not generic
+                nn.Conv2d(inner, width, 3, padding=d, dilation=d, bias=False) for d in self.rates)
 
         self.split = (num_filters, num_offsets, num_affinities)
-        self.reduce = conv_norm_act(channels, inner, **layers) if reduction > 1 else nn.Identity()
+        self.reduce = conv(channels, inner) if reduction > 1 else nn.Identity()
         if rigorous:
             if num_offsets:
                 self.offset_convs = convs(num_offsets)
@@ -132,8 +134,8 @@ class DynamicGraphMessagePassing(nn.Module):
         else:
             self.dynamic_convs = convs(sum(self.split))
             # The authors' bottleneck has no bias before this norm, their plain form has one.
-            self.fuse = conv_norm_act((1 + len(self.rates)) * inner, inner, bias=reduction == 1, **layers)
-        self.expand = conv_norm_act(inner, channels, **layers) if reduction > 1 else nn.Identity()
+            self.fuse = conv((1 + len(self.rates)) * inner, inner, bias=reduction == 1)
+        self.expand = conv(inner, channels) if reduction > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.reduce(x)
@@ -165,7 +167,7 @@ class DynamicGraphMessagePassing(nn.Module):
         with eval_mode(self):
             features = self.reduce(x)
             dynamics = [self._dynamics(features, i) for i in range(len(self.rates))]
-        out = 0
+        out = float_or_better(features).new_zeros(len(x), len(index), height, width)
         with torch.autocast(x.device.type, enabled=False):
             for positions, weights in dynamics:
                 row, column = positions.flatten(3)[..., index].unbind(2)

@@ -84,6 +84,8 @@ class ExpectationMaximizationAttention(nn.Module):
         ValueError: ``num_stages`` or ``num_bases`` is no positive integer, or ``momentum`` not between 0 and 1.
     """
 
+    bases: Tensor
+
     def __init__(self, channels: int, *, num_bases: int = 64, num_stages: int = 3, momentum: float = 0.1,
                  renormalize_bases: bool = False, norm_layer: NormLayer | None = nn.BatchNorm2d,
                  act_layer: type[nn.Module] = nn.ReLU):

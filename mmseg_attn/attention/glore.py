@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, point_indices
+from .layers import ActLayer, NormLayer, point_indices, zero_init
 
 
 def global_reasoning(states: Tensor, projection: Tensor, adjacency: Tensor, bias: Tensor, update: Tensor,
@@ -100,15 +100,14 @@ class GlobalReasoning(nn.Module):
         if not self.zero_init:
             return
         has_weight = getattr(self.norm, 'weight', None) is not None
-        last = self.norm if has_weight else self.out_conv
-        nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            nn.init.zeros_(last.bias)
+        zero_init(self.norm if has_weight else self.out_conv)
 
     def forward(self, x: Tensor) -> Tensor:
+        bias = self.node_conv.bias
+        assert bias is not None
         context = global_reasoning(
             self.state(x).flatten(2), self.projection(x).flatten(2), self.node_conv.weight.squeeze(2),
-            self.node_conv.bias, self.state_conv.weight.squeeze(2), self.act, self.normalize)
+            bias, self.state_conv.weight.squeeze(2), self.act, self.normalize)
         return x + self.norm(self.out_conv(context.unflatten(2, x.shape[-2:])))
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ Differs from the official code: the Dropout2d(0.05) at its end is left to the he
 
 from collections.abc import Sequence
 from functools import partial
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -59,14 +60,14 @@ def _parse_factors(down_factors: int | Sequence) -> list[Factor]:
     alone = isinstance(down_factors, int) or _is_pair(down_factors)
     factors = [down_factors] if alone else down_factors
     if isinstance(factors, Sequence) and factors:
-        factors = [(f, f) if isinstance(f, int) else f for f in factors]
-        if all(_is_pair(f) and min(f) >= 1 for f in factors):
-            return [tuple(f) for f in factors]
+        pairs = [(f, f) if isinstance(f, int) else f for f in factors]
+        if all(_is_pair(pair) and min(pair) >= 1 for pair in pairs):
+            return [(height, width) for height, width in pairs]
     raise ValueError(f'down_factors must be a factor or a sequence of factors, each a positive integer or a pair of '
                      f'them; got {down_factors!r}')
 
 
-def _is_pair(value: object) -> bool:
+def _is_pair(value: object) -> TypeGuard[Sequence[int]]:
     return isinstance(value, Sequence) and len(value) == 2 and all(isinstance(v, int) for v in value)
 
 
@@ -98,7 +99,7 @@ class _GroupAttention(nn.Module):
         if padded is not None:
             query = torch.cat([query, torch.ones_like(padded, dtype=query.dtype)], dim=1)
             key = torch.cat([key, (MASK_LOGIT * padded).to(key.dtype)], dim=1)
-        return tuple(to_groups(t, self.factor, self.long_range) for t in (query, key))
+        return to_groups(query, self.factor, self.long_range), to_groups(key, self.factor, self.long_range)
 
 
 class _InterlacedAttention(nn.Module):
@@ -145,15 +146,15 @@ class _InterlacedAttention(nn.Module):
         weights = weights.permute(0, 1, 4, 2, 5, 3).flatten(4, 5).flatten(2, 3)
         return _pad(weights, [-p for p in padding])
 
-    def _padding(self, x: Tensor) -> tuple[int, int, int, int]:
+    def _padding(self, x: Tensor) -> tuple[int, ...]:
         """Zeros to the left, right, top and bottom; an odd one goes right or to the bottom."""
-        padding = []
+        padding: list[int] = []
         for size, factor in zip(x.shape[:1:-1], self.factor[::-1], strict=True):
             missing = (size + factor - 1) // factor * factor - size
             padding += [missing // 2, missing - missing // 2]
         return tuple(padding)
 
-    def _padded(self, x: Tensor, padding: tuple[int, int, int, int]) -> Tensor | None:
+    def _padded(self, x: Tensor, padding: tuple[int, ...]) -> Tensor | None:
         return 1 - F.pad(torch.ones_like(x[:, :1]), padding) if self.mask_padding else None
 
 
@@ -196,7 +197,7 @@ class InterlacedSparseSelfAttention(nn.Module):
         super().__init__()
         check_positive(key_channels=key_channels, value_channels=value_channels)
         factors = _parse_factors(down_factors)
-        self.stages = nn.ModuleList(
+        self.stages: Sequence[_InterlacedAttention] = nn.ModuleList(  # type: ignore[assignment]  # it is not generic
             _InterlacedAttention(channels, key_channels or max(channels // 2, 1), value_channels or channels, factor,
                                  value_bias, mask_padding, norm_layer, act_layer) for factor in factors)
         conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
@@ -223,4 +224,5 @@ class InterlacedSparseSelfAttention(nn.Module):
         """
         index = point_indices(points, *x.shape[-2:]).to(x.device)
         with eval_mode(self):
-            return sum(stage.attention_map(x, index) for stage in self.stages) / len(self.stages)
+            first, *others = (stage.attention_map(x, index) for stage in self.stages)
+        return sum(others, first) / len(self.stages)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ LEAKY_RELU = partial(nn.LeakyReLU, negative_slope=0.01)
 def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, dilation: int = 1, bias: bool = False,
                   norm_layer: NormLayer | None, act_layer: ActLayer | None) -> nn.Sequential:
     """A convolution that keeps the size, ``norm`` and ``act``; biased without a norm, and with one if ``bias``."""
-    layers = OrderedDict(conv=nn.Conv2d(
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(
         in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2), dilation=dilation,
         bias=bias or norm_layer is None))
     if norm_layer is not None:
@@ -32,8 +33,15 @@ def conv_norm_act(in_channels: int, out_channels: int, kernel_size: int = 1, *, 
 def set_inplace(act: nn.Module) -> nn.Module:
     """For what nobody needs after it: the result of a convolution, a norm or a sum, also not in their backward."""
     if hasattr(act, 'inplace'):
-        act.inplace = True
+        act.inplace = True  # type: ignore[assignment]  # nn.Module takes what is neither a tensor nor a module too
     return act
+
+
+def zero_init(layer: Any) -> None:
+    """Of a convolution or a norm, which have no class in common that has a weight and a bias."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def flatten_pixels(x: Tensor) -> Tensor:

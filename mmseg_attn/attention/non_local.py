@@ -110,9 +110,8 @@ class NonLocal(nn.Module):
             if conv.bias is not None:
                 nn.init.zeros_(conv.bias)
         if self.zero_init:
-            has_weight = getattr(self.norm, 'weight', None) is not None
-            last = self.norm if has_weight else self.out_conv
-            nn.init.zeros_(last.weight)
+            weight = getattr(self.norm, 'weight', None)
+            nn.init.zeros_(self.out_conv.weight if weight is None else weight)
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value = self._project(x)
@@ -161,7 +160,7 @@ class NonLocal(nn.Module):
         query = pixel_linear(self.query, x) if embed else flatten_pixels(x)
         if self.sub_sample == 'after':
             key = self.key(source) if embed else source
-            return query, *(flatten_pixels(max_pool(t, 2)) for t in (key, self.value(source)))
+            return query, flatten_pixels(max_pool(key, 2)), flatten_pixels(max_pool(self.value(source), 2))
         key = pixel_linear(self.key, source) if embed else flatten_pixels(source)
         return query, key, pixel_linear(self.value, source)
 

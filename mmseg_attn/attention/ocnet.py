@@ -42,6 +42,7 @@ from .layers import (
     point_indices,
     unflatten_pixels,
     unpool_weights,
+    zero_init,
 )
 
 
@@ -68,8 +69,9 @@ def block_attention(query: Tensor, key: Tensor, value: Tensor, num_blocks: int, 
         for left, num_columns, block_width in _runs(width, num_blocks):
             # Slices would tie an exported program to some sizes; negative padding does not.
             crop = (-left, left + num_columns * block_width - width, -top, top + num_rows * block_height - height)
-            blocks = [_to_blocks(F.pad(t, crop), num_rows, num_columns) for t in (query, key, value)]
-            row.append(_from_blocks(softmax_attention(*blocks, scale), num_rows, num_columns, block_height))
+            queries, keys, values = (_to_blocks(F.pad(t, crop), num_rows, num_columns) for t in (query, key, value))
+            blocks = softmax_attention(queries, keys, values, scale)
+            row.append(_from_blocks(blocks, num_rows, num_columns, block_height))
         rows.append(torch.cat(row, dim=3))
     return torch.cat(rows, dim=2)
 
@@ -112,8 +114,7 @@ class _SelfAttention(nn.Module):
             self.query = nn.Sequential(conv(channels, key_channels), conv(key_channels, key_channels))
         self.value = nn.Conv2d(channels, value_channels, 1)
         self.out_conv = nn.Conv2d(value_channels, channels, 1)
-        nn.init.zeros_(self.out_conv.weight)
-        nn.init.zeros_(self.out_conv.bias)
+        zero_init(self.out_conv)
 
     def query_and_key(self, x: Tensor) -> tuple[Tensor, Tensor]:
         key = self.key(x)
@@ -129,8 +130,8 @@ class _PooledAttention(_SelfAttention):
 
     def forward(self, x: Tensor) -> Tensor:
         pooled = max_pool(x, self.size)
-        query, key = self.query_and_key(pooled)
-        context = softmax_attention(*(flatten_pixels(t) for t in (query, key, self.value(pooled))), self.scale)
+        query, key, value = (flatten_pixels(t) for t in (*self.query_and_key(pooled), self.value(pooled)))
+        context = softmax_attention(query, key, value, self.scale)
         context = self.out_conv(unflatten_pixels(context, like=pooled))
         if self.size == 1:
             return context
@@ -185,8 +186,9 @@ class _BlockAttention(_SelfAttention):
         return (torch.arange(size, device=device) // (size // num_blocks)).clamp(max=num_blocks - 1)
 
 
-def _mean_map(stages: nn.ModuleList, x: Tensor, index: Tensor) -> Tensor:
-    return sum(stage.attention_map(x, index) for stage in stages) / len(stages)
+def _mean_map(stages: Sequence[_PooledAttention] | Sequence[_BlockAttention], x: Tensor, index: Tensor) -> Tensor:
+    first, *others = (stage.attention_map(x, index) for stage in stages)
+    return sum(others, first) / len(stages)
 
 
 class BaseObjectContext(nn.Module):
@@ -218,7 +220,7 @@ class BaseObjectContext(nn.Module):
         check_all_positive(sizes=sizes)
         check_positive(key_channels=key_channels, value_channels=value_channels)
         key_channels = key_channels or max(channels // 2, 1)
-        self.stages = nn.ModuleList(
+        self.stages: Sequence[_PooledAttention] = nn.ModuleList(  # type: ignore[assignment]  # it is not generic
             _PooledAttention(channels, key_channels, value_channels or key_channels, shared_query, norm_layer,
                              act_layer, size=size) for size in sizes)
         self.out_conv = conv_norm_act(2 * channels, channels, bias=True, norm_layer=norm_layer, act_layer=act_layer)
@@ -271,7 +273,7 @@ class PyramidObjectContext(nn.Module):
         super().__init__()
         check_all_positive(scales=scales)
         check_positive(key_channels=key_channels, value_channels=value_channels)
-        self.stages = nn.ModuleList(
+        self.stages: Sequence[_BlockAttention] = nn.ModuleList(  # type: ignore[assignment]  # it is not generic
             _BlockAttention(channels, key_channels or max(channels // 2, 1), value_channels or channels, shared_query,
                             norm_layer, act_layer, num_blocks=scale) for scale in scales)
         conv = partial(conv_norm_act, bias=True, norm_layer=norm_layer, act_layer=act_layer)
@@ -348,7 +350,7 @@ class ASPObjectContext(nn.Module):
 
 
 def _norm_act(channels: int, norm_layer: NormLayer | None, act_layer: ActLayer | None) -> nn.Sequential:
-    layers = OrderedDict()
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
     if norm_layer is not None:
         layers['norm'] = norm_layer(channels)
     if act_layer is not None:

@@ -16,6 +16,9 @@ Shapes: B images, N = H W pixels of the shrunk map, D = mid_channels, M = mask_h
 Differs from the official code: it takes maps of any size (the official code needs odd ones).
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,12 +35,12 @@ PSA_TYPES = ('collect', 'distribute', 'bi-direction')
 class _Branch(nn.Module):
     """What one direction needs: reduced features and the logits they predict."""
 
-    def __init__(self, channels: int, mid_channels: int, mask_size: tuple[int, int], norm_layer: NormLayer | None,
+    def __init__(self, channels: int, mid_channels: int, mask_size: Sequence[int], norm_layer: NormLayer | None,
                  act_layer: ActLayer | None):
         super().__init__()
-        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
-        self.reduce = conv_norm_act(channels, mid_channels, **layers)
-        self.attention = conv_norm_act(mid_channels, mid_channels, **layers)
+        conv = partial(conv_norm_act, norm_layer=norm_layer, act_layer=act_layer)
+        self.reduce = conv(channels, mid_channels)
+        self.attention = conv(mid_channels, mid_channels)
         self.mask = nn.Conv2d(mid_channels, mask_size[0] * mask_size[1], 1, bias=False)
 
 
@@ -69,7 +72,7 @@ class PointwiseSpatialAttention(nn.Module):
             the forward, a map that does not fit a compact mask.
     """
 
-    def __init__(self, channels: int, *, mask_size: int | tuple[int, int], mid_channels: int | None = None,
+    def __init__(self, channels: int, *, mask_size: int | Sequence[int], mid_channels: int | None = None,
                  psa_type: str = 'bi-direction', compact: bool = False, shrink_factor: int = 2,
                  normalization_factor: float | None = 1.0, psa_softmax: bool = True, mmseg_compatible: bool = False,
                  align_corners: bool = True, norm_layer: NormLayer | None = nn.BatchNorm2d,
@@ -88,7 +91,7 @@ class PointwiseSpatialAttention(nn.Module):
         if normalization_factor == 0:
             raise ValueError('normalization_factor must not be 0; None stands for the number of mask positions')
         mid_channels = mid_channels or max(channels // 4, 1)
-        self.mask_size = tuple(mask_size)
+        self.mask_size = mask_size[0], mask_size[1]
         self.compact = compact
         self.shrink_factor = shrink_factor
         self.normalization_factor = normalization_factor or mask_size[0] * mask_size[1]
@@ -96,10 +99,10 @@ class PointwiseSpatialAttention(nn.Module):
         self.mmseg_compatible = mmseg_compatible
         self.align_corners = align_corners
         self.directions = PSA_TYPES[:2] if psa_type == 'bi-direction' else (psa_type, )
-        layers = dict(norm_layer=norm_layer, act_layer=act_layer)
         for direction in self.directions:
-            self.add_module(direction, _Branch(channels, mid_channels, mask_size, **layers))
-        self.proj = conv_norm_act(len(self.directions) * mid_channels, channels, **layers)
+            self.add_module(direction, _Branch(channels, mid_channels, mask_size, norm_layer, act_layer))
+        self.proj = conv_norm_act(len(self.directions) * mid_channels, channels, norm_layer=norm_layer,
+                                  act_layer=act_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         *_, align_corners = self._shrunk_size(*x.shape[-2:])
@@ -138,12 +141,11 @@ class PointwiseSpatialAttention(nn.Module):
             for row, column in points.tolist():
                 shares = torch.outer(enlarge[0][row], enlarge[1][column])
                 receivers = shares.nonzero()
-                weights = 0
+                weights = x.new_zeros(len(x), height, width, dtype=shares.dtype)
                 for direction, feature in zip(self.directions, features, strict=True):
                     rows = self._weights_of(receivers, float_or_better(feature), direction)
                     weights = weights + torch.einsum('r,brhw->bhw', shares[tuple(receivers.T)], rows)
-                weights = weights / len(self.directions)
-                maps.append(shrink[0].T @ weights @ shrink[1])
+                maps.append(shrink[0].T @ (weights / len(self.directions)) @ shrink[1])
         return torch.stack(maps, dim=1)
 
     def _shrunk_size(self, height: int, width: int) -> tuple[int, int, bool]:
@@ -159,9 +161,12 @@ class PointwiseSpatialAttention(nn.Module):
                              f'got {size} from {height} x {width} pixels')
         return *size, align_corners
 
+    def _branch(self, direction: str) -> _Branch:
+        return getattr(self, direction)
+
     def _predictors(self, x: Tensor, direction: str) -> tuple[Tensor, Tensor]:
         """Shrunk features (B, D, h, w): the reduced ones, and those the logits are predicted from."""
-        branch = self.get_submodule(direction)
+        branch = self._branch(direction)
         height, width, align_corners = self._shrunk_size(*x.shape[-2:])
         reduced = branch.reduce(x)
         if self.shrink_factor != 1:
@@ -171,7 +176,7 @@ class PointwiseSpatialAttention(nn.Module):
     def _attend(self, x: Tensor, direction: str) -> Tensor:
         """(B, D, h, w) of the shrunk map."""
         reduced, feature = self._predictors(x, direction)
-        mask = self.get_submodule(direction).mask.weight.flatten(1)
+        mask = self._branch(direction).mask.weight.flatten(1)
         out = point_attention(feature, mask, reduced, None if self.compact else self.mask_size, direction == 'collect',
                               self.psa_softmax)
         return out if self.normalization_factor == 1 else out / self.normalization_factor
@@ -181,7 +186,7 @@ class PointwiseSpatialAttention(nn.Module):
         height, width = feature.shape[-2:]
         rows = torch.arange(height, device=feature.device)[:, None]
         columns = torch.arange(width, device=feature.device)[None, :]
-        weight = float_or_better(self.get_submodule(direction).mask.weight.flatten(1))
+        weight = float_or_better(self._branch(direction).mask.weight.flatten(1))
         collect = direction == 'collect'
         out = [feature.new_zeros(len(feature), 0, height, width)]
         for row, column in receivers.tolist():

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from typing import Any
 
 from mmengine.config import Config
 
@@ -34,8 +35,8 @@ def literals_of(text: str) -> dict[str, object]:
 def _value(node: ast.expr) -> object:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         # mmengine writes dict({'.bias': ...}) where a key is no name.
-        first = [_value(argument) for argument in node.args]
-        return dict(*first, **{keyword.arg: _value(keyword.value) for keyword in node.keywords})
+        first: list[Any] = [_value(argument) for argument in node.args]
+        return dict(*first, **{_name(keyword): _value(keyword.value) for keyword in node.keywords})
     if isinstance(node, ast.Dict):
         return {_key(key): _value(value) for key, value in zip(node.keys, node.values, strict=True)}
     if isinstance(node, ast.List):
@@ -45,7 +46,15 @@ def _value(node: ast.expr) -> object:
     return ast.literal_eval(node)
 
 
-def _key(node: ast.expr) -> object:
+def _name(keyword: ast.keyword) -> str:
+    if keyword.arg is None:
+        raise ValueError('** unpacks what need not be a literal')
+    return keyword.arg
+
+
+def _key(node: ast.expr | None) -> object:
+    if node is None:
+        raise ValueError('** unpacks what need not be a literal')
     # mmengine writes keys into a config as they are: quotes in one would begin code.
     key = _value(node)
     if isinstance(key, str) and not re.fullmatch(r'[\w. /:-]*', key):

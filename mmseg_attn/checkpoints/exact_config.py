@@ -13,6 +13,7 @@ from .trust import check_types, without_loading
 def exact_config(conversion: Conversion) -> Config:
     """The config that the checkpoint holds, or the nearest of ours, with the model under which the result is exact."""
     if conversion.source_config is None:
+        assert conversion.config is not None
         cfg = Config.fromfile(configs_folder() / conversion.config)
     else:
         check_types(conversion.source_config, 'the config in the file')

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmseg.apis import init_model
 from mmseg.models import BaseSegmentor
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from mmseg_attn.common.classes import classes_of
@@ -49,7 +50,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = 'cpu', 
     return model.to(device).requires_grad_(False)
 
 
-def head_of(model: BaseSegmentor) -> nn.Module:
+def head_of(model: BaseSegmentor) -> BaseDecodeHead:
     """The head that makes the prediction: the last one of a cascade."""
     head = model.decode_head
     return head[-1] if isinstance(head, nn.ModuleList) else head

@@ -2,6 +2,7 @@
 
 import inspect
 from copy import deepcopy
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -14,8 +15,9 @@ from .fit import check_weights
 from .plan import StateDict, count_keys
 
 # Blocks of the four stages -> depth of the ResNet, by whether a block has a third convolution.
-DEPTHS = {(3, 4, 6, 3): {True: 50, False: 34}, (2, 2, 2, 2): {False: 18}, (3, 4, 23, 3): {True: 101},
-          (3, 8, 36, 3): {True: 152}}
+DEPTHS: dict[tuple[int, ...], dict[bool, int]] = {
+    (3, 4, 6, 3): {True: 50, False: 34}, (2, 2, 2, 2): {False: 18}, (3, 4, 23, 3): {True: 101},
+    (3, 8, 36, 3): {True: 152}}
 # Settings that change nothing in what the network computes in evaluation.
 IGNORED_SETTINGS = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_eval', 'frozen_stages',
                'with_cp', 'ignore_index'}
@@ -28,7 +30,7 @@ def model_config(config: str) -> dict:
     return Config.fromfile(configs_folder() / config).model.to_dict()
 
 
-def read_sizes(state: StateDict) -> dict[str, object]:
+def read_sizes(state: StateDict) -> dict[str, Any]:
     """What the shapes of the weights tell of any model: depth and widths of a ResNet, classes and widths of the heads.
 
     Raises:
@@ -42,8 +44,9 @@ def read_sizes(state: StateDict) -> dict[str, object]:
     widths = [state[f'{last}{i}.weight'].shape[0] for i in (1, 2, 3) if f'{last}{i}.weight' in state]
     if any(key.startswith('auxiliary_head.0.') for key in state):
         raise UserError('there are several auxiliary heads, and no config that tells of them')
-    sizes = {'backbone.depth': depth, 'backbone.base_channels': first.shape[0], 'decode_head.in_channels': widths[-1],
-             'backbone.stem_channels': first.shape[1]}
+    sizes: dict[str, Any] = {
+        'backbone.depth': depth, 'backbone.base_channels': first.shape[0], 'decode_head.in_channels': widths[-1],
+        'backbone.stem_channels': first.shape[1]}
     for head in 'decode_head', 'auxiliary_head':
         classifier = state.get(f'{head}.conv_seg.weight')
         if classifier is None or classifier.ndim != 4:
@@ -78,7 +81,7 @@ def with_settings(model: dict, settings: dict[str, object]) -> dict:
 
 def overrides_between(model: dict, wanted: dict) -> dict[str, object]:
     """What to set in ``model`` to make it compute what ``wanted`` does, as 'model.part.name' -> value."""
-    found = {}
+    found: dict[str, object] = {}
     for part in PARTS:
         _compare(model.get(part), wanted.get(part), f'model.{part}', found)
     if found and model.get('pretrained') and any(key.startswith('model.backbone') for key in found):

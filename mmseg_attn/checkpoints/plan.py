@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -17,7 +18,7 @@ class ConversionInput:
 
     state: StateDict
     meta: dict = field(default_factory=dict)
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Plan:
     config: str | None
     names: dict[str, str]
     dropped: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, object] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     inplace_abn: bool = False
     folded: dict[str, str] = field(default_factory=dict)
     finish: Callable[[StateDict], StateDict] = lambda state: state

@@ -8,7 +8,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 
 GETATTR = 'builtins.getattr'
 # Since 2.6 a function can be registered under another name.
-NAMED = torch.__version__ >= (2, 6)
+NAMED = torch.__version__ >= (2, 6)  # type: ignore[operator]  # a TorchVersion, which compares with tuples
 STATISTICS = ('min', 'max', 'mean', 'current')
 
 

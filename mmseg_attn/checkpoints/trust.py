@@ -1,6 +1,7 @@
 """What a config from a stranger's checkpoint may name: mmengine imports and calls whatever stands in a ``type``."""
 
 from functools import cache
+from typing import Any
 
 import mmengine.registry
 import mmseg.registry
@@ -34,7 +35,7 @@ def check_types(config: object, where: str) -> None:
             check_types(value, where)
 
 
-def without_loading(config: object) -> object:
+def without_loading(config: Any) -> Any:
     """``config`` without what would load other files: imports, pretrained weights."""
     if isinstance(config, dict):
         return {key: without_loading(value) for key, value in config.items()

@@ -1,6 +1,7 @@
 """Arguments that commands share. Imports nothing that is slow, so that ``--help`` is fast."""
 
 import argparse
+from typing import Any
 
 from .errors import UserError
 
@@ -8,7 +9,7 @@ from .errors import UserError
 class SettingsAction(argparse.Action):
     """Reads ``--cfg-options`` as mmengine's DictAction does, with an error that says what is wrong."""
 
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[str],
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
                  option_string: str | None = None) -> None:
         from mmseg_attn.environment import require_openmmlab
         require_openmmlab()

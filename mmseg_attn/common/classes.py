@@ -18,7 +18,7 @@ def classes_of(cfg: Config, num_classes: int, known: dict | None = None) -> dict
         ``dict(classes=[...], palette=[...])``. Names and colours are made up, each for itself, where the number of
         those that are known is another.
     """
-    if not (known or {}).get('classes'):
+    if not known or not known.get('classes'):
         known = test_classes(cfg)
     classes = [str(name) for name in known.get('classes') or ()]
     palette = [tuple(int(value) for value in colour) for colour in known.get('palette') or ()]

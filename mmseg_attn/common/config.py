@@ -49,5 +49,5 @@ def _fit_workers(cfg: Config) -> None:
         loader = cfg.get(name)
         if isinstance(loader, dict) and loader.get('num_workers') == 0:
             if loader.get('persistent_workers'):
-                loader.persistent_workers = False
+                loader['persistent_workers'] = False
             loader.pop('prefetch_factor', None)

@@ -4,6 +4,7 @@ import difflib
 import os.path as osp
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
@@ -92,7 +93,7 @@ def _check_types(model: dict) -> None:
             _resolve(MODELS, config.get('type'), where)
 
 
-def _resolve(registry: Registry, name: object, where: str) -> type | None:
+def _resolve(registry: Registry, name: Any, where: str) -> Any:
     if name is None:
         raise UserError(f'{where} has no type')
     cls = registry.get(name) if isinstance(name, str) else name

@@ -43,9 +43,9 @@ def _is_the_users(error: Exception) -> bool:
 def _is_raised_here(error: Exception) -> bool:
     """Whether the line that raised ``error`` lies in this package, and not in what it calls."""
     trace = error.__traceback__
-    while trace.tb_next is not None:
+    while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
+    return trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE)
 
 
 def _message(error: Exception) -> str:

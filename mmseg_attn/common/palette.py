@@ -39,7 +39,7 @@ def default_palette(count: int) -> tuple[Colour, ...]:
     while len(chosen) < count:
         distance = np.minimum(distance, np.linalg.norm(seen - seen[:, chosen[-1:]], axis=2).min(axis=0))
         chosen.append(int(np.argmax(distance)))
-    return tuple(tuple(int(value) for value in candidates[i]) for i in chosen[:count])
+    return tuple((int(red), int(green), int(blue)) for red, green, blue in candidates[chosen[:count]])
 
 
 def lab_as_seen(colours: np.ndarray) -> np.ndarray:

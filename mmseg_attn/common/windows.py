@@ -13,7 +13,8 @@ def windows(size: tuple[int, int], crop_size: tuple[int, int], stride: tuple[int
         crop_size: height and width of a window.
         stride: rows and columns from one window to the next.
     """
-    return list(product(*map(_along, size, crop_size, stride)))
+    rows, columns = map(_along, size, crop_size, stride)
+    return list(product(rows, columns))
 
 
 def _along(size: int, crop: int, stride: int) -> list[slice]:

@@ -89,6 +89,7 @@ def _sum_of_taps(x: Tensor, masks: Tensor, kernel_size: int, groups: int, scale_
     out = None
     for (shifted, ), weight in zip(_shifted_views(kernel_size, padded), weights.unsqueeze(2).unbind(3), strict=True):
         out = shifted * weight if out is None else out.addcmul_(shifted, weight)
+    assert out is not None
     return F.pixel_shuffle(out.to(x.dtype).flatten(1, 3), scale_factor)
 
 

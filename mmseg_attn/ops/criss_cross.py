@@ -99,17 +99,16 @@ def criss_cross_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor
     """
     if triton.available(query):
         return _gradients_by_kernels(grad, query, key, value, log_sum, delta)
-    dtypes = [t.dtype for t in (query, key, value)]
+    query_dtype, key_dtype, value_dtype = query.dtype, key.dtype, value.dtype
     grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
-    grads = [t.new_empty(t.shape) for t in (query, key, value)]
+    grad_query, grad_key, grad_value = (t.new_empty(t.shape) for t in (query, key, value))
     for image in range(len(query)):
-        grad_query, grad_key, grad_value = (t[image] for t in grads)
         weights = _products(query[image], key[image], itself=-torch.inf).softmax(-1)
-        _transposed_sums(weights, grad[image], grad_value)
+        _transposed_sums(weights, grad[image], grad_value[image])
         grad_logits = _products(grad[image], value[image], itself=0).sub_(delta[image, ..., None]).mul_(weights)
-        _weighted_sums(grad_logits, key[image], grad_query)
-        _transposed_sums(grad_logits, query[image], grad_key)
-    return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
+        _weighted_sums(grad_logits, key[image], grad_query[image])
+        _transposed_sums(grad_logits, query[image], grad_key[image])
+    return grad_query.to(query_dtype), grad_key.to(key_dtype), grad_value.to(value_dtype)
 
 
 def _products(a: Tensor, b: Tensor, itself: float) -> Tensor:
@@ -143,7 +142,7 @@ def _transposed_sums(weights: Tensor, x: Tensor, out: Tensor) -> None:
 def _by_kernels(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     from .triton.attention import attention_forward
     row, row_log_sum = attention_forward(query, key, value, 1.0)
-    column, column_log_sum = attention_forward(*(t.transpose(1, 2) for t in (query, key, value)), 1.0,
+    column, column_log_sum = attention_forward(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), 1.0,
                                                exclude_itself=True)
     column_log_sum = column_log_sum.transpose(1, 2)
     # Of two softmaxes over parts, each weighs as much as its denominator does in the whole.
@@ -151,11 +150,15 @@ def _by_kernels(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tens
     return torch.lerp(column.transpose(1, 2), row, share).contiguous(), torch.logaddexp(row_log_sum, column_log_sum)
 
 
-def _gradients_by_kernels(*arguments: Tensor) -> tuple[Tensor, ...]:
+def _gradients_by_kernels(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, log_sum: Tensor,
+                          delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     from .triton.attention import attention_backward
-    rows = attention_backward(*arguments, 1.0)
-    columns = attention_backward(*(t.transpose(1, 2) for t in arguments), 1.0, exclude_itself=True)
-    return tuple(row.add_(column.transpose(1, 2)) for row, column in zip(rows, columns, strict=True))
+    rows = attention_backward(grad, query, key, value, log_sum, delta, 1.0)
+    grad, query, key, value, log_sum, delta = (t.transpose(1, 2) for t in (grad, query, key, value, log_sum, delta))
+    columns = attention_backward(grad, query, key, value, log_sum, delta, 1.0, exclude_itself=True)
+    grad_query, grad_key, grad_value = (
+        row.add_(column.transpose(1, 2)) for row, column in zip(rows, columns, strict=True))
+    return grad_query, grad_key, grad_value
 
 
 @criss_cross.register_fake

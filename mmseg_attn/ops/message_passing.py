@@ -59,10 +59,12 @@ def bilinear_sample(x: Tensor, positions: Tensor) -> Tensor:
 def _reference(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     dtype = x.dtype
     x, positions, weights = (float_or_better(t) for t in (x, positions, weights))
-    out = 0
+    out: Tensor | None = None
     for tap in range(weights.shape[2]):
         samples = bilinear_sample(x, positions[:, tap]).unflatten(1, (weights.shape[1], -1))
-        out = out + (samples * weights[:, :, tap, None]).flatten(1, 2)
+        message = (samples * weights[:, :, tap, None]).flatten(1, 2)
+        out = message if out is None else out + message
+    assert out is not None
     return out.to(dtype)
 
 
@@ -97,9 +99,9 @@ def sample_and_sum_backward(grad: Tensor, x: Tensor, positions: Tensor,
     if triton.available(x) and not torch.are_deterministic_algorithms_enabled():
         from .triton.message_passing import message_passing_backward
         return message_passing_backward(grad, x, positions, weights)
-    dtypes = [t.dtype for t in (x, positions, weights)]
+    x_dtype, positions_dtype, weights_dtype = x.dtype, positions.dtype, weights.dtype
     grad, x, positions, weights = (float_or_better(t) for t in (grad, x, positions, weights))
-    grads = grad_x, grad_positions, grad_weights = tuple(t.new_empty(t.shape) for t in (x, positions, weights))
+    grad_x, grad_positions, grad_weights = (t.new_empty(t.shape) for t in (x, positions, weights))
     for image in range(len(x)):
         corners = _Corners(positions[image])
         grad_shares = torch.zeros_like(corners.shares)
@@ -112,7 +114,7 @@ def sample_and_sum_backward(grad: Tensor, x: Tensor, positions: Tensor,
             grad_weights[image, group] = (grad_bag_weights * corners.shares).sum(dim=1).view_as(weight)
             grad_shares.addcmul_(grad_bag_weights, weight.flatten(1)[:, None])
         grad_positions[image] = corners.gradient(grad_shares).view_as(positions[image])
-    return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
+    return grad_x.to(x_dtype), grad_positions.to(positions_dtype), grad_weights.to(weights_dtype)
 
 
 class _Corners:

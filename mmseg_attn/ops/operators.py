@@ -3,6 +3,7 @@
 import typing
 from collections.abc import Callable, Sequence
 from functools import update_wrapper, wraps
+from typing import ParamSpec, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -15,9 +16,26 @@ _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
 # An argument of an operator in the only spelling that torch 2.4 reads.
 Integers = typing.Sequence[int]
 
+Arguments = ParamSpec('Arguments')
+Result = TypeVar('Result', covariant=True)
 
-def operator(function: Callable) -> Callable:
+
+class Operator(Protocol[Arguments, Result]):
+    """What PyTorch makes of a function, by a class whose name is private and whose call takes anything."""
+
+    __name__: str
+
+    def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result: ...
+
+    def register_fake(self, function: Callable) -> Callable: ...
+
+    def register_autograd(self, backward: Callable, /, *, setup_context: Callable | None = None) -> None: ...
+
+
+def operator(function: Callable[Arguments, Result]) -> Operator[Arguments, Result]:
     """Registers ``function``, whose annotations are its schema, as ``torch.ops.mmseg_attn.<its name>``."""
+    compute: Callable = function  # by position, as PyTorch calls it
+
     @wraps(function)
     def without_autocast(*arguments):
         # Private; without it nothing is refused.
@@ -26,19 +44,19 @@ def operator(function: Callable) -> Callable:
             raise NotImplementedError(f'{function.__name__} has no forward-mode derivative, only a backward')
         # A backward may run under autocast too, whose halves would not fit the sums in float32.
         with torch.autocast(arguments[0].device.type, enabled=False):
-            return function(*arguments)
+            return compute(*arguments)
 
     registered = torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', without_autocast, mutates_args=())
-    return update_wrapper(registered, function)
+    return cast(Operator[Arguments, Result], update_wrapper(registered, function))
 
 
-def register_flops(*operators: Callable) -> Callable:
+def register_flops(*operators: Operator) -> Callable:
     """Decorates the formula of operators: the shapes of their tensors -> floating point operations, an addition and a
     multiplication as two. ``torch.utils.flop_counter.FlopCounterMode`` asks for it."""
     packets = [getattr(torch.ops.mmseg_attn, op.__name__) for op in operators]
 
     def register(formula: Callable) -> Callable:
-        if torch.__version__ >= (2, 5):
+        if torch.__version__ >= (2, 5):  # type: ignore[operator]  # a TorchVersion, which compares with tuples
             register_flop_formula(packets)(formula)
         else:
             # The function of torch 2.4 puts a custom operator where the counter does not look.
@@ -48,13 +66,13 @@ def register_flops(*operators: Callable) -> Callable:
     return register
 
 
-def register_autocast(op: Callable) -> None:
+def register_autocast(op: Operator) -> None:
     """Has autocast hand the tensors of ``op`` over in its half precision, as it does for a matrix product."""
     for device in ('cpu', 'cuda'):
         _LIBRARY.impl(op.__name__, _casting(op, device), f'Autocast{device.upper()}')
 
 
-def _casting(op: Callable, device: str) -> Callable:
+def _casting(op: Operator, device: str) -> Callable:
     def cast(*arguments):
         dtype = torch.get_autocast_dtype(device)
         with torch.autocast(device, enabled=False):
@@ -88,7 +106,7 @@ def differentiable_gradients(reference: Callable, inputs: Sequence,
     outputs = outputs if isinstance(outputs, tuple) else (outputs, )
     outputs, grads = zip(*((o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad), strict=True)
     found = torch.autograd.grad(outputs, [inputs[i] for i in wanted], grads, create_graph=True)
-    out = [None] * len(inputs)
+    out: list[Tensor | None] = [None] * len(inputs)
     for i, gradient in zip(wanted, found, strict=True):
         out[i] = gradient
     return tuple(out)

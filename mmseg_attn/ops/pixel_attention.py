@@ -108,7 +108,7 @@ def tiled_softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: fl
     out = value.new_empty(*query.shape[:2], value.shape[2])
     query, key, value = (float_or_better(t) for t in (query, key, value))
     log_sum = query.new_empty(query.shape[:2])
-    for images, rows in _tiles(*query.shape[:2], key.shape[1]):
+    for images, rows in _tiles(query.shape[0], query.shape[1], key.shape[1]):
         weights, log_sum[images, rows] = softmax_and_log_sum(scaled_product(query[images, rows], key[images], scale))
         out[images, rows] = weights @ value[images]
     return out, log_sum
@@ -127,20 +127,21 @@ def tiled_softmax_attention_backward(
     """
     if triton.available(query):
         from .triton.attention import attention_backward
-        arguments = (t[None] for t in (grad, query, key, value, log_sum, delta))
-        grads = attention_backward(*arguments, scale)
-        return tuple(_in_memory_as(t, g[0]) for t, g in zip((query, key, value), grads, strict=True))
-    dtypes = [t.dtype for t in (query, key, value)]
+        grad_query, grad_key, grad_value = attention_backward(
+            grad[None], query[None], key[None], value[None], log_sum[None], delta[None], scale)
+        return (_in_memory_as(query, grad_query[0]), _in_memory_as(key, grad_key[0]),
+                _in_memory_as(value, grad_value[0]))
+    query_dtype, key_dtype, value_dtype = query.dtype, key.dtype, value.dtype
     grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
     grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
-    for images, rows in _tiles(*query.shape[:2], key.shape[1]):
+    for images, rows in _tiles(query.shape[0], query.shape[1], key.shape[1]):
         weights = scaled_product(query[images, rows], key[images], scale).softmax(-1)
         grad_value[images].baddbmm_(weights.transpose(1, 2), grad[images, rows])
         grad_logits = scaled_product(grad[images, rows], value[images])
         grad_logits.sub_(delta[images, rows, None]).mul_(weights)
         grad_query[images, rows] = scale * (grad_logits @ key[images])
         grad_key[images].baddbmm_(grad_logits.transpose(1, 2), query[images, rows], alpha=scale)
-    return tuple(t.to(dtype) for t, dtype in zip((grad_query, grad_key, grad_value), dtypes, strict=True))
+    return grad_query.to(query_dtype), grad_key.to(key_dtype), grad_value.to(value_dtype)
 
 
 def _in_memory_as(like: Tensor, x: Tensor) -> Tensor:

@@ -102,9 +102,9 @@ def row_wise_point_attention_backward(
         log_sum: of the forward, (B, H, W).
         delta: (B, H, W), the sum of ``grad * output`` over the channels, less the gradient of ``log_sum``.
     """
-    dtypes = [t.dtype for t in (feature, mask, value)]
+    feature_dtype, mask_dtype, value_dtype = feature.dtype, mask.dtype, value.dtype
     grad, feature, mask, value = (float_or_better(t) for t in (grad, feature, mask, value))
-    grads = grad_feature, grad_mask, grad_value = tuple(t.new_zeros(t.shape) for t in (feature, mask, value))
+    grad_feature, grad_mask, grad_value = (t.new_zeros(t.shape) for t in (feature, mask, value))
     geometry = _Geometry(feature.shape, mask_size, collect)
     mask, visible_grad_mask = geometry.visible(mask), geometry.visible(grad_mask)
     for image in range(len(feature)):
@@ -120,7 +120,7 @@ def row_wise_point_attention_backward(
             geometry.add_gradients(grad_logits, features, mask, row, grad_features, visible_grad_mask)
         grad_feature[image] = geometry.sources(grad_features)
         grad_value[image] = geometry.sources(grad_values.view_as(value[image]))
-    return tuple(t.to(dtype) for t, dtype in zip(grads, dtypes, strict=True))
+    return grad_feature.to(feature_dtype), grad_mask.to(mask_dtype), grad_value.to(value_dtype)
 
 
 class _Geometry:
@@ -132,7 +132,7 @@ class _Geometry:
     next row of the mask.
     """
 
-    def __init__(self, shape: torch.Size, mask_size: list[int], collect: bool):
+    def __init__(self, shape: torch.Size, mask_size: Sequence[int], collect: bool):
         self.height, self.width = shape[1:3]
         self.collect = collect
         self.relative = bool(mask_size)
@@ -240,7 +240,7 @@ row_wise_point_attention.register_autograd(_backward, setup_context=_save)
 register_autocast(row_wise_point_attention)
 
 
-def _visible_pairs(feature: torch.Size, mask_size: list[int], collect: bool) -> int:
+def _visible_pairs(feature: torch.Size, mask_size: Sequence[int], collect: bool) -> int:
     """Products of a pixel's feature with a position of the mask that are computed."""
     geometry = _Geometry(feature, mask_size, collect)
     batch, height, width, _ = feature

@@ -3,12 +3,14 @@
 Shapes: B images of H x W pixels, N = H W, a mask of M = mask_h mask_w relative positions.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
+def relative_to_absolute(logits: Tensor, mask_size: Sequence[int]) -> Tensor:
     """What every pixel i says about the position j - i, as what it says about the pixel j; 0 outside the mask.
 
     Args:
@@ -20,7 +22,8 @@ def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
     """
     size = logits.shape[1:3]
     logits = logits.unflatten(3, mask_size)
-    centre, padding = [], []
+    centre: list[int] = []
+    padding: list[int] = []
     for full, mask in zip(size, mask_size, strict=True):
         reach = (mask - 1) // 2
         before = _at_least_zero(full - 1 - reach)
@@ -29,13 +32,14 @@ def relative_to_absolute(logits: Tensor, mask_size: tuple[int, int]) -> Tensor:
         padding = [before, after, *padding]
     if torch.compiler.is_compiling():
         # Strides are no operation that an exported graph can hold.
-        return _gather(F.pad(logits, padding), *centre)
+        return _gather(F.pad(logits, padding), centre[0], centre[1])
     logits = (F.pad(logits, padding) if any(padding) else logits).contiguous()
     return _Skew.apply(logits, *centre).flatten(3, 4).flatten(1, 2)
 
 
-def _at_least_zero(side: int | torch.SymInt) -> int | torch.SymInt:
-    # The compiler of torch 2.4 refuses sym_max of integers, and max would tie an export to one of the two.
+def _at_least_zero(side: int) -> int:
+    # While tracing it is a SymInt, which PyTorch annotates as an int too. The compiler of torch 2.4 refuses sym_max of
+    # integers, and max would tie an export to one of the two.
     return max(side, 0) if isinstance(side, int) else torch.sym_max(side, 0)
 
 

@@ -27,6 +27,7 @@ def test_the_wheel_ships_configs_and_tools(tmp_path, shapes_root):
                    if p.is_file() and p.suffix != '.pyc'}
         assert shipped == {p.relative_to(source) for p in (source / folder).rglob('*') if p.is_file()}
     assert not (site / 'tests').exists()
+    assert (site / 'mmseg_attn' / 'py.typed').exists()
 
     elsewhere = tmp_path / 'elsewhere'
     (elsewhere / 'data').mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 
@@ -11,6 +12,8 @@ from ..config_text import literals_of
 from ..model import model_config
 from ..plan import CheckpointSource, ConversionInput, Plan, StateDict, count_keys, psa_branches, square_side
 from ..trust import check_types, without_loading
+
+Value = TypeVar('Value')
 
 # Everything but the decode head keeps its name.
 UNCHANGED_PREFIXES = {name: name for name in ('backbone', 'neck', 'auxiliary_head')}
@@ -70,8 +73,9 @@ def isanet_names() -> dict[str, str]:
 
 
 def _psanet_settings(head: StateDict, given: dict) -> dict:
-    settings = {'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect'),
-                'crop_size': None}
+    settings: dict[str, Any] = {
+        'psa_type': 'bi-direction' if 'reduce_p.conv.weight' in head else given.get('psa_type', 'collect'),
+        'crop_size': None}
     if 'mask_size' not in given:
         settings['mask_size'] = square_side(head['attention.1.weight'], 'decode_head.attention.1.weight')
     return settings
@@ -97,13 +101,14 @@ def _apcnet_settings(head: StateDict, given: dict) -> dict:
 
 
 def _emanet_settings(head: StateDict, _: dict) -> dict:
-    _, ema_channels, num_bases = head['ema_module.bases'].shape
+    ema_channels, num_bases = head['ema_module.bases'].shape[1:]
     return {'ema_channels': ema_channels, 'num_bases': num_bases, 'concat_input': 'conv_cat.conv.weight' in head}
 
 
 def _non_local_settings(head: StateDict, _: dict) -> dict:
     value = head['nl_block.g.conv.weight']
-    settings = {'reduction': value.shape[1] // value.shape[0], 'concat_input': 'conv_cat.conv.weight' in head}
+    settings: dict[str, Any] = {
+        'reduction': value.shape[1] // value.shape[0], 'concat_input': 'conv_cat.conv.weight' in head}
     if 'nl_block.concat_project.conv.weight' in head:
         settings['mode'] = 'concatenation'
     elif 'nl_block.theta.conv.weight' not in head:
@@ -229,7 +234,7 @@ def _plan_by_weights(head: _Head, given: ConversionInput, nearest: str, has_conf
         settings={f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state))
 
 
-def _of_decode_head(values: dict[str, object]) -> dict[str, object]:
+def _of_decode_head(values: dict[str, Value]) -> dict[str, Value]:
     return {k.removeprefix('decode_head.'): v for k, v in values.items() if k.startswith('decode_head.')}
 
 

@@ -1,5 +1,7 @@
 """hszhao/semseg: PSANet."""
 
+from typing import Any
+
 from ..model import model_config
 from ..plan import CheckpointSource, ConversionInput, Plan, psa_branches, square_side
 from .backbone import FC, LAYERS, auxiliary
@@ -19,7 +21,8 @@ def head_names(psa_type: str) -> dict[str, str]:
 
 
 def plan(given: ConversionInput) -> Plan:
-    state, settings, notes = given.state, {}, []
+    state, notes = given.state, []
+    settings: dict[str, Any] = {}
     if 'psa.reduce_p.0.weight' in state:
         settings['decode_head.psa_type'] = 'bi-direction'
     else:

@@ -1,5 +1,7 @@
 """APCNet's head."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +34,7 @@ class APCHead(AttentionHead):
     def __init__(self, *args, pool_scales: tuple[int, ...] = (1, 2, 3, 6), fusion: bool = True, **kwargs):
         super().__init__(*args, **kwargs)
         check_all_positive(pool_scales=pool_scales)
-        self.attention = nn.ModuleList(
+        self.attention: Sequence[AdaptiveContext] = nn.ModuleList(  # type: ignore[assignment]  # it is not generic
             AdaptiveContext(self.in_channels, out_channels=self.channels, pool_scale=scale, fusion=fusion,
                             norm_layer=self.norm_layer, act_layer=self.act_layer)
             for scale in pool_scales)

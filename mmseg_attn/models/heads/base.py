@@ -34,9 +34,9 @@ class AttentionHead(BaseDecodeHead):
     def forward_feature(self, x: Tensor) -> Tensor:
         """Backbone features (B, in_channels, H, W) -> features before the classifier, (B, channels, H, W)."""
 
-    def forward(self, inputs: list[Tensor]) -> Tensor:
+    def forward(self, inputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage,
-        times that of the upsamplers."""
+        times that of the upsamplers; of several classifiers a tuple of them."""
         return self.cls_seg(self.forward_feature(self._transform_inputs(inputs)))
 
     def cls_seg(self, feat: Tensor) -> Tensor:
@@ -100,12 +100,13 @@ class ConcatConv(ConvModule):
         if torch.is_grad_enabled() or not is_plain or self.with_spectral_norm:
             return super().forward(torch.cat(inputs, dim=1))
         if inputs[0].device.type == 'cpu':
-            inputs = [part for x in inputs for part in x.split(MAX_CONV_CHANNELS, dim=1)]
+            inputs = tuple(part for x in inputs for part in x.split(MAX_CONV_CHANNELS, dim=1))
         weights = conv.weight.split([x.shape[1] for x in inputs], dim=1)
         out = None
         for x, weight in zip(inputs, weights, strict=True):
             part = F.conv2d(x, weight, conv.bias if out is None else None, conv.stride, conv.padding, conv.dilation)
             out = part if out is None else out.add_(part)
+        assert out is not None
         if self.with_norm:
             out = self.norm(out)
         return self.activate(out) if self.with_activation else out

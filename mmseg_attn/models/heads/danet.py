@@ -38,7 +38,7 @@ class DAHead(AttentionHead):
         self.channel_out_conv = self.conv(self.channels, self.channels)
         self.channel_conv_seg = nn.Conv2d(self.channels, self.out_channels, 1)
 
-    def forward(self, inputs: list[Tensor]) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+    def forward(self, inputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """In evaluation the logits (B, out_channels, H, W) of the sum, in training :meth:`all_logits`."""
         return self.all_logits(inputs) if self.training else super().forward(inputs)
 
@@ -57,7 +57,7 @@ class DAHead(AttentionHead):
 
     def loss_by_feat(self, seg_logits: tuple[Tensor, Tensor, Tensor], batch_data_samples: list) -> dict[str, Tensor]:
         """The losses of :meth:`all_logits` under mmseg's names, ``pam_cam.*``, ``pam.*`` and ``cam.*``."""
-        losses = {}
+        losses: dict[str, Tensor] = {}
         for name, logits in zip(('pam_cam', 'pam', 'cam'), seg_logits, strict=True):
             losses |= add_prefix(super().loss_by_feat(logits, batch_data_samples), name)
         return losses

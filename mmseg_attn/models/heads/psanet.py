@@ -1,5 +1,7 @@
 """PSANet's head."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -36,8 +38,8 @@ class PSAHead(AttentionHead):
             what PointwiseSpatialAttention refuses.
     """
 
-    def __init__(self, *args, mask_size: int | tuple[int, int] | None = None,
-                 crop_size: int | tuple[int, int] | None = None, output_stride: int = 8,
+    def __init__(self, *args, mask_size: int | Sequence[int] | None = None,
+                 crop_size: int | Sequence[int] | None = None, output_stride: int = 8,
                  mid_channels: int | None = None, psa_type: str = 'bi-direction', compact: bool = False,
                  shrink_factor: int = 2, normalization_factor: float | None = 1.0, psa_softmax: bool = True,
                  mmseg_compatible: bool = False, **kwargs):
@@ -63,14 +65,14 @@ class PSAHead(AttentionHead):
         return self.bottleneck(x, self.attention(x))
 
 
-def _mask_size(crop_size: int | tuple[int, int], stride: int, compact: bool) -> tuple[int, int]:
+def _mask_size(crop_size: int | Sequence[int], stride: int, compact: bool) -> tuple[int, ...]:
     crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
     check_all_positive(crop_size=crop_size)
     size = [(side - 1) // stride + 1 for side in crop_size]
     return tuple(size if compact else [2 * side - 1 for side in size])
 
 
-def _check_mask_size(mask_size: int | tuple[int, int], fitting: tuple[int, int], crop_size: int | tuple[int, int],
+def _check_mask_size(mask_size: int | Sequence[int], fitting: tuple[int, ...], crop_size: object,
                      compact: bool) -> None:
     mask_size = (mask_size, mask_size) if isinstance(mask_size, int) else tuple(mask_size)
     if compact and mask_size != fitting:

@@ -1,5 +1,6 @@
 """UPerNet's head with CARAFE."""
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 import torch
@@ -32,7 +33,7 @@ class CARAFEUPerHead(UPerHead):
         ValueError: ``strides`` is not one number for each input, or one does not grow from the last by a power of two.
     """
 
-    def __init__(self, *, strides: tuple[int, ...] | None = None, carafe: dict | None = None, **kwargs):
+    def __init__(self, *, strides: Sequence[int] | None = None, carafe: dict | None = None, **kwargs):
         super().__init__(**kwargs)
         if strides is None:
             strides = [4 * 2**i for i in range(len(self.in_channels))]

@@ -8,7 +8,8 @@ from torch import Tensor
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 # PyTorch 2.7 is the first that comes with Triton 3.3, the oldest that the kernels are tested with.
-USABLE = importlib.util.find_spec('triton') is not None and torch.__version__ >= (2, 7)
+USABLE = (importlib.util.find_spec('triton') is not None
+          and torch.__version__ >= (2, 7))  # type: ignore[operator]  # a TorchVersion, which compares with tuples
 # Triton looks itself when it is imported and when a kernel is defined. Interpreted kernels run on the CPU, slowly.
 _INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
