@@ -83,7 +83,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
     with whole(tmp_path / 'b.txt') as running:
         assert not left.exists()
         running.write_text('b')
-        files._remove_abandoned.cache_clear()
+        files._remove_abandoned_once.cache_clear()
         write_text(tmp_path / 'c.txt', 'c')
         assert running.exists()
     assert sorted(each.name for each in tmp_path.iterdir()) == ['b.txt', 'c.txt']
