@@ -16,7 +16,7 @@ PREFIX, LOCK = '.partial-', '.lock'
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A path for writing a file or a folder, which replaces ``path`` when the block has ended without an error.
 
     It has the name of ``path`` and lies in a hidden folder beside it, which no other process uses. Its content is on
@@ -42,17 +42,17 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """:func:`whole` for a folder, which exists when the block begins."""
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """:func:`atomic_write` for a folder, which exists when the block begins."""
     _remove_abandoned(Path(path).parent)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.mkdir()
         yield partial
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file in UTF-8, :func:`whole`."""
-    with whole(path) as partial:
+    """Writes a text file in UTF-8 by :func:`atomic_write`."""
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
 
