@@ -10,7 +10,7 @@ fi
 enter python3
 pip install --quiet torch==2.13.0
 pip install --quiet -e ".[onedl,test]"
-ruff check .
+make lint VENV="$work/environment"
 make demo VENV="$work/environment" WORK_DIR="$work/demo"
 # docs/context_shapes.md has 89.9, and 45.3 without attention.
 python .ci/require_miou.py "$work/demo" 80

@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .measuring import OURS, Row
 from .report import curves, exponent
@@ -51,7 +51,7 @@ def draw_accuracy(rows: list[Row], accuracies: dict[str, float], path: Path, tit
 
 def _draw(path: Path, figure: Callable[[], Figure]) -> None:
     import matplotlib
-    with matplotlib.rc_context(STYLE), whole(path) as partial:
+    with matplotlib.rc_context(STYLE), atomic_write(path) as partial:
         figure().savefig(partial, dpi=200, format='png')
 
 

@@ -8,7 +8,7 @@ import torch
 
 import mmseg_attn
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .model import check_fit, model_config, overrides_between, read_sizes, with_settings
 from .plan import CheckpointSource, ConversionInput, Plan, StateDict
@@ -77,7 +77,7 @@ class Conversion:
                     mmseg_attn_version=mmseg_attn.__version__)
         if dataset_meta or self.dataset_meta:
             meta['dataset_meta'] = dataset_meta or self.dataset_meta
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             torch.save(dict(state_dict=self.state_dict, meta=meta), partial)
 
 

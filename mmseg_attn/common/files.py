@@ -16,7 +16,7 @@ PREFIX, LOCK = '.partial-', '.lock'
 
 
 @contextmanager
-def whole(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A path for writing a file or a folder, which replaces ``path`` when the block has ended without an error.
 
     It has the name of ``path`` and lies in a hidden folder beside it, which no other process uses. Its content is on
@@ -25,7 +25,7 @@ def whole(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path.parent.resolve())
+    _remove_abandoned_once(path.parent.resolve())
     folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=PREFIX))
     try:
         with FileLock(folder / LOCK):
@@ -42,16 +42,17 @@ def whole(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: str | Path) -> Iterator[Path]:
-    """:func:`whole` for a folder, which exists when the block begins."""
-    with whole(path) as partial:
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """:func:`atomic_write` for a folder, which exists when the block begins."""
+    _remove_abandoned(Path(path).parent)
+    with atomic_write(path) as partial:
         partial.mkdir()
         yield partial
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file in UTF-8, :func:`whole`."""
-    with whole(path) as partial:
+    """Writes a text file in UTF-8 by :func:`atomic_write`."""
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding='utf-8')
 
 
@@ -92,8 +93,13 @@ def _flush_entry(folder: Path) -> None:
 
 
 @cache
+def _remove_abandoned_once(folder: Path) -> None:
+    # Once in a process: looking through a folder of a hundred thousand results for every one of them takes hours.
+    _remove_abandoned(folder)
+
+
 def _remove_abandoned(folder: Path) -> None:
-    """Removes partial files whose process has ended, once for each folder."""
+    """Removes partial files and folders whose process has ended."""
     for partial in folder.glob(f'{PREFIX}*'):
         if not (partial / LOCK).exists():
             continue  # another process is about to lock it

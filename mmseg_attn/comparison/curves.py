@@ -3,7 +3,7 @@
 import statistics
 from pathlib import Path
 
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .runs import TrainingRun
 
@@ -32,7 +32,7 @@ def draw(runs: dict[str, list[TrainingRun]], path: Path) -> None:
         axes.grid(alpha=0.3)
     loss.set_yscale('log')
     figure.legend(loc='outside right center', fontsize=8)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial)
 
 

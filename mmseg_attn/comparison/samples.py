@@ -11,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.models import BaseSegmentor
 from PIL import Image
 
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 from mmseg_attn.registry import DATASETS
 
 COLUMNS = 8
@@ -77,7 +77,7 @@ def draw(samples: list[Sample], meta: dict, path: Path) -> None:
     patches = [Patch(facecolor=np.divide(meta['palette'][i], 255), edgecolor='black', label=meta['classes'][i])
                for i in shown if i < len(meta['classes'])]
     figure.legend(handles=patches, loc='outside lower center', ncols=8, fontsize=8)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole_folder
+from mmseg_attn.common.files import atomic_folder
 
 from .archives import locked, unpack
 from .pairs import Pair, check_pairs
@@ -54,11 +54,11 @@ def prepare_camvid(root: Path, source: Path | None, nproc: int, layout: CamVidLa
             raise UserError(f'{source} does not exist. {HOW_TO_GET}')
         elif source.is_dir():
             _check(source, str(source), nproc, layout, advice='Get it again')
-            with whole_folder(root) as folder:
+            with atomic_folder(root) as folder:
                 for name in FOLDERS:
                     shutil.copytree(source / name, folder / name)
         else:
-            with whole_folder(root) as folder:
+            with atomic_folder(root) as folder:
                 unpack(source, folder, _place)
                 _check(folder, str(source), nproc, layout, advice='Get it again')
 

@@ -6,7 +6,7 @@ from mmengine.config import Config
 from rich.console import Console
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .config_data import SPLITS, ConfigData, open_data
 from .examination import Histogram, check_classes, check_files, check_overlap
@@ -89,7 +89,7 @@ def splits_of(cfg: Config, wanted: list[str]) -> list[str]:
 
 def write(check: DataCheck, out_dir: Path, name: str) -> None:
     report = out_dir / 'report.txt'
-    with whole(report) as partial, open(partial, 'w', encoding='utf-8') as file:
+    with atomic_write(report) as partial, open(partial, 'w', encoding='utf-8') as file:
         check.print(Console(file=file, width=160), most_files=None)
     print(f'The same with the names of all files: {report}')
     for split in check.histograms:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole, whole_folder
+from mmseg_attn.common.files import atomic_folder, atomic_write
 
 from .archives import below, locked, unpack
 from .counts import Counts, is_there, require_counts
@@ -67,7 +67,7 @@ def _unpack(target: Path, archive: Path, whole: Counts) -> None:
         return
     if not archive.is_file():
         raise UserError(f'{archive} does not exist. {HOW_TO_GET.format(folder=archive.parent)}')
-    with whole_folder(target) as folder:
+    with atomic_folder(target) as folder:
         unpack(archive, folder, below(target.name))
         require_counts(folder, whole, what=str(archive), advice=f'It is not {archive.name} of cityscapes-dataset.com')
 
@@ -95,7 +95,7 @@ def write_train_ids(source: Path) -> bool:
     target = source.with_name(source.name.removesuffix(LABEL_IDS) + TRAIN_IDS)
     if _holds(target, train_ids):
         return False
-    with whole(target) as partial:
+    with atomic_write(target) as partial:
         Image.fromarray(train_ids).save(partial)
     return True
 

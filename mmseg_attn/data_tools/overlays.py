@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .class_map import ClassMap
 from .config_data import ConfigData
@@ -47,7 +47,7 @@ def draw_sheet(samples: list[Sample], path: Path, title: str) -> int:
     patches = [Patch(color=np.divide(colour, 255), label=name) for (_, name), colour in sorted(legend.items())]
     patches.append(Patch(facecolor='white', edgecolor='black', label='ignored: not coloured'))
     figure.legend(handles=patches, loc='outside lower center', ncols=8, fontsize=9)
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial)
     return len(chosen)
 

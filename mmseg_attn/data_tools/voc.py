@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole_folder, write_text
+from mmseg_attn.common.files import atomic_folder, write_text
 
 from .archives import below, locked, read_archive, unpack
 from .counts import is_there, require_counts
@@ -80,7 +80,7 @@ def _unpack_voc(root: Path, archives: Path, mirror: str | None, layout: VocLayou
     if is_there(root, whole):
         return
     archive = fetch(layout.voc, archives, mirror)
-    with whole_folder(root) as folder:
+    with atomic_folder(root) as folder:
         unpack(archive, folder, below('VOCdevkit/VOC2012'))
         require_counts(folder, whole, what=str(archive), advice='It is not the archive of VOC2012')
 
@@ -91,7 +91,7 @@ def _convert_sbd(root: Path, archives: Path, mirror: str | None, nproc: int, lay
         return
     _require_scipy()
     archive = fetch(layout.sbd, archives, mirror)
-    with whole_folder(root / AUG_LABELS) as folder, open(archive, 'rb') as file:
+    with atomic_folder(root / AUG_LABELS) as folder, open(archive, 'rb') as file:
         labels = _labels_of_sbd(archive, file)
         for _ in run_parallel(partial(convert_label, folder), labels, nproc, 'Converting SBD', layout.sbd_labels):
             pass

@@ -9,7 +9,7 @@ from mmseg.datasets import BaseSegDataset
 from PIL import Image
 from rich.progress import track
 
-from mmseg_attn.common.files import whole_folder
+from mmseg_attn.common.files import atomic_folder
 from mmseg_attn.registry import DATASETS
 
 from .shapes_drawing import draw_image
@@ -67,7 +67,7 @@ def generate_if_needed(root: Path) -> None:
         if is_foreign(root):
             raise ValueError(f'{root} exists and is not a ContextShapes data set: remove it, or choose another '
                              'data_root for the data set')
-        with whole_folder(root) as partial:
+        with atomic_folder(root) as partial:
             _generate(partial, root)
 
 

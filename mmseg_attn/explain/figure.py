@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .grad_cam import ClassMap
 from .maps import explain
@@ -105,5 +105,5 @@ def _draw_map(panel: Axes, view: View, values: Tensor, place: Place, colours: st
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, format='png', bbox_inches='tight', pad_inches=0.05)

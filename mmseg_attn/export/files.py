@@ -9,7 +9,7 @@ import torch
 from mmseg.models import BaseSegmentor
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from . import onnx_file, pt2_file
 from .check import EQUAL_LABELS, Agreement, check_sizes, compare_with_model
@@ -87,7 +87,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
         free = free_axes(program)
         _check_free(free, free_size)
         metadata = metadata_of(model, name, preparation, normalize, argmax, free, size)
-        with whole(path) as unchecked:
+        with atomic_write(path) as unchecked:
             stage(f'writing for images {what}')
             FORMATS[file_format].write(program, unchecked, metadata['output'], metadata)
             run = FORMATS[file_format].load(unchecked)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import whole
+from mmseg_attn.common.files import atomic_write
 
 from .drawing import Painter
 from .files import Job
@@ -49,8 +49,8 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
     done, named, writer = 0, set(), None
     with ExitStack() as stack:
         stack.callback(capture.release)
-        overlay = stack.enter_context(whole(job.overlay))
-        folder = stack.enter_context(whole(job.mask)) if job.mask else None
+        overlay = stack.enter_context(atomic_write(job.overlay))
+        folder = stack.enter_context(atomic_write(job.mask)) if job.mask else None
         for frame in _frames(capture):
             labels = _predict(predictor, frame, job.source).labels
             named |= set(np.unique(labels).tolist())

@@ -116,6 +116,13 @@ def test_one_image_per_process(monkeypatch):
     block._check_batch(1)
 
 
+def test_convolutions_start_by_the_number_of_their_outputs():
+    block = AdaptiveContext(24, out_channels=96, norm_layer=None)
+    for conv in block.pooled_conv.conv, block.in_conv.conv, block.global_conv.conv, block.fusion_conv.conv:
+        torch.testing.assert_close(conv.weight.std().item(), (2 / 96)**0.5, rtol=0.1, atol=0)
+        assert not conv.bias.any()
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match='pool_scale must be a positive integer, got 0'):
         AdaptiveContext(8, pool_scale=0)

@@ -137,6 +137,15 @@ def test_positions_are_not_rounded_to_half_precision():
     torch.testing.assert_close(positions, block._dynamics(x, 0)[0])
 
 
+def test_large_messages_that_cancel_do_not_overflow_in_half_precision():
+    block, x = DynamicGraphMessagePassing(8, rates=(1, 1), mode='none'), torch.full((1, 8, 5, 7), 3e4).half()
+    for conv in block.filter_convs:
+        nn.init.zeros_(conv.weight)
+    block.gamma.data = torch.tensor([4.0, -4.0])
+    with torch.autocast('cpu', torch.float16):
+        assert torch.equal(block(x), x)
+
+
 @pytest.mark.parametrize('arguments', [dict(), dict(mode='deform'), dict(mode='none'), dict(released_fourth_rate=True)],
                          ids=str)
 def test_attention_map_rebuilds_the_output(arguments):

@@ -182,6 +182,13 @@ def test_attention_map_rebuilds_the_reconstruction():
     torch.testing.assert_close(summed, reconstruction[:, :, points[:, 0], points[:, 1]])
 
 
+def test_starts_as_the_official_network():
+    block = ExpectationMaximizationAttention(64, num_bases=5)
+    for conv in block.in_conv, block.out_conv:
+        torch.testing.assert_close(conv.weight.std().item(), (2 / 64)**0.5, rtol=0.1, atol=0)
+    torch.testing.assert_close(block.bases.norm(dim=1), torch.ones(1, 5))
+
+
 @pytest.mark.parametrize('wrong', [dict(num_stages=0), dict(num_bases=2.5), dict(momentum=1.5)])
 def test_wrong_arguments(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

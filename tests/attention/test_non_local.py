@@ -142,3 +142,14 @@ def test_starts_as_the_identity():
 def test_a_norm_without_weights():
     x = torch.randn(2, 8, 5, 6)
     torch.testing.assert_close(NonLocal(8, norm_layer=torch.nn.InstanceNorm2d)(x), x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('zero_init', [False, True])
+def test_convolutions_start_small_and_without_biases(zero_init):
+    block = NonLocal(96, mode='concatenation', norm_layer=None, zero_init=zero_init)
+    for name, conv in block.named_children():
+        if not isinstance(conv, torch.nn.Conv2d):
+            continue
+        std = 0.0 if zero_init and name == 'out_conv' else 0.01
+        torch.testing.assert_close(conv.weight.square().mean().sqrt().item(), std, rtol=0.3, atol=0, msg=name)
+        assert conv.bias is None or not conv.bias.any()

@@ -10,12 +10,12 @@ import pytest
 
 from mmseg_attn.common import files
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import require_writable, whole, whole_folder, write_text
+from mmseg_attn.common.files import atomic_folder, atomic_write, require_writable, write_text
 
 KILLED = '''
 import os, signal, sys
-from mmseg_attn.common.files import whole
-with whole(sys.argv[1]) as partial:
+from mmseg_attn.common.files import atomic_write
+with atomic_write(sys.argv[1]) as partial:
     partial.write_text("half")
     print("writing", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -27,7 +27,7 @@ def test_what_fails_leaves_nothing_and_changes_nothing(tmp_path):
     path.write_text('old')
 
     def interrupted():
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text('half')
             raise KeyboardInterrupt
     with pytest.raises(KeyboardInterrupt):
@@ -37,7 +37,7 @@ def test_what_fails_leaves_nothing_and_changes_nothing(tmp_path):
 
 
 def test_the_name_and_the_mode_are_those_of_the_file(tmp_path):
-    with whole(tmp_path / 'new' / 'a.txt') as partial:
+    with atomic_write(tmp_path / 'new' / 'a.txt') as partial:
         assert partial.name == 'a.txt'
         partial.write_text('text')
     (tmp_path / 'plain').touch()
@@ -58,7 +58,7 @@ def test_the_content_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / 'a.frames'
     for names in (['1', '2'], ['3']):
-        with whole_folder(path) as partial:
+        with atomic_folder(path) as partial:
             for name in names:
                 (partial / name).touch()
             assert partial != path
@@ -80,10 +80,10 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_is_
     assert (killed.stdout, killed.returncode) == ('writing\n', -signal.SIGKILL)
     left, = tmp_path.iterdir()
     assert (left / 'a.txt').read_text() == 'half'
-    with whole(tmp_path / 'b.txt') as running:
+    with atomic_write(tmp_path / 'b.txt') as running:
         assert not left.exists()
         running.write_text('b')
-        files._remove_abandoned.cache_clear()
+        files._remove_abandoned_once.cache_clear()
         write_text(tmp_path / 'c.txt', 'c')
         assert running.exists()
     assert sorted(each.name for each in tmp_path.iterdir()) == ['b.txt', 'c.txt']

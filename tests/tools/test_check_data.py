@@ -266,7 +266,7 @@ def test_what_prepare_data_makes_of_cityscapes(tmp_path, monkeypatch, check):
     code, log = check(config=config)
     assert code == 1
     assert 'error: 1 label map: missing' in log
-    assert 'prepare_data.py cityscapes makes the train ids' in log
+    assert 'prepare_data cityscapes makes the train ids' in log
 
 
 def test_a_sheet_shows_wrong_values_first(data, check):

@@ -1,14 +1,14 @@
 """tools/compare.py trains what is asked for, once, and reports it."""
 
 import json
-import runpy
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from mmseg_attn.common.errors import UserError
-from tests.tools.command import CONFIGS, ROOT, environment, succeeds
+from tests.tools.command import CONFIGS, ROOT, environment, run_here, succeeds
 
 OPTIONS = ['--cfg-options', 'train_dataloader.batch_size=1', 'val_dataloader.dataset.indices=2',
            'model.decode_head.norm_cfg=None', 'default_hooks.logger.interval=20']
@@ -77,12 +77,7 @@ def test_one_that_fails_does_not_stop_the_others(folder):
 def main(tmp_path, monkeypatch):
     """The tool inside this process, as its errors come before any work."""
     monkeypatch.chdir(tmp_path)
-    tool = runpy.run_path(str(ROOT / 'tools' / 'compare.py'))
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['compare.py', *arguments])
-        return tool['main']()
-    return run
+    return partial(run_here, 'compare')
 
 
 def test_a_training_with_other_settings_is_refused(tmp_path, main):
@@ -101,7 +96,7 @@ def test_a_training_with_other_settings_is_refused(tmp_path, main):
     ([], r'a2net and ccnet differ in train_cfg\.max_iters, param_scheduler\.'),
     (['--configs', 'gone.py'], r'no config file gone\.py'),
     (['--configs', 'gone.py', '--methods', 'fcn'], 'takes the place of'),
-    (['--data', 'camvid', '--methods', 'fcn'], r'prepare_data\.py camvid prepares it')])
+    (['--data', 'camvid', '--methods', 'fcn'], r'prepare_data camvid prepares it')])
 def test_wrong_arguments(main, arguments, message):
     with pytest.raises(UserError, match=message):
         main(*arguments)

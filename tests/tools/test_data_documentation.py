@@ -31,7 +31,8 @@ def test_mending(tmp_path, title, picture):
 
 
 def test_options_that_are_named_exist():
-    sources = ''.join((ROOT / 'tools' / tool).read_text() for tool in ('prepare_data.py', 'check_data.py'))
+    files = [ROOT / 'mmseg_attn' / f'{name}.py' for name in ('cli/prepare_data', 'cli/check_data', 'common/arguments')]
+    sources = ''.join(file.read_text() for file in files)
     named = set(re.findall(r'`(--[a-z-]+)', PAGE)) - {'--help'}
     assert len(named) >= 6
     assert all(f"'{option}'" in sources for option in named)

@@ -142,7 +142,7 @@ def test_a_full_disk_stops_the_run(infer, monkeypatch, tmp_path):
     ([*MODEL, 'photos', '--cfg-options', 'nonsense'], '--cfg-options takes KEY=VALUE'),
     ([*MODEL, 'photos', '--opacity', '1.5'], '--opacity must be from 0 to 1, got 1.5'),
     ([*MODEL, 'photos', '--device', 'nonsense'], '--device nonsense does not work here'),
-    ([*MODEL, 'photos', '--out', 'weights.pth'], 'cannot write into weights.pth: File exists')])
+    ([*MODEL, 'photos', '--out', 'weights.pth'], 'cannot write into the folder weights.pth: File exists')])
 def test_errors_leave_nothing_behind(infer, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         infer('--out', tmp_path / 'out', '--device', 'cpu', *arguments)
