@@ -91,9 +91,13 @@ def test_state_dict_round_trip(name):
     assert torch.equal(block(x), other(x))
 
 
-def _others_slow(names):
+# Of these, whose graphs take many seconds, the quick run exports the heads only (tests/export).
+SLOW_EXPORTS = 'dgmn', 'psanet'
+
+
+def _others_slow(names, slow=()):
     """Compiling takes seconds: of every method the first variant always, the others only in the full run."""
-    seen, params = set(), []
+    seen, params = set(slow), []
     for name in names:
         stem = name.split('-')[0]
         params.append(pytest.param(name, marks=pytest.mark.slow if stem in seen else ()))
@@ -101,7 +105,7 @@ def _others_slow(names):
     return params
 
 
-@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('training', [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize('name', _others_slow(BLOCKS))
 def test_compiles_as_one_graph(name, training):
     torch._dynamo.reset()
@@ -113,7 +117,7 @@ def test_compiles_as_one_graph(name, training):
     torch.testing.assert_close(torch.compile(block, fullgraph=True, backend='aot_eager')(x), expected)
 
 
-@pytest.mark.parametrize('name', _others_slow(name for name in BLOCKS if name not in EXPORT_MULTIPLE))
+@pytest.mark.parametrize('name', _others_slow((name for name in BLOCKS if name not in EXPORT_MULTIPLE), SLOW_EXPORTS))
 def test_exports_with_free_sizes(name):
     if name.startswith('dgmn') and torch.__version__ < (2, 7):
         pytest.skip('PyTorch 2.6 takes minutes for the symbolic sizes of grid_sample')

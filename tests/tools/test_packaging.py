@@ -35,8 +35,8 @@ def test_the_wheel_works_on_its_own(tmp_path, shapes_root):
 
     def run(*words):
         environment_ = environment(PYTHONPATH=str(site), MMSEG_ATTN_TRACEBACK='1')
-        return succeeds(subprocess.run([sys.executable, *map(str, words)], cwd=elsewhere, capture_output=True, text=True,
-                                       env=environment_))
+        return succeeds(subprocess.run([sys.executable, *map(str, words)], cwd=elsewhere, env=environment_,
+                                       capture_output=True, text=True))
     few = ['--cfg-options', *FEW, 'val_dataloader.dataset.indices=2']
     assert 'mIoU:' in run(mim / 'tools/train.py', mim / 'configs/emanet_r18_shapes.py', *few)
     # What pip makes of the entry point in pyproject.toml.
