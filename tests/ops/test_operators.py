@@ -92,8 +92,10 @@ def test_keeps_the_rules_of_torch_operators(case):
     assert set(results.values()) == {'SUCCESS'}
 
 
-def test_all_gradients_by_finite_differences(case):
-    assert torch.autograd.gradcheck(case, case.tensors)
+# The quick one looks along one random direction of each input and output.
+@pytest.mark.parametrize('fast', [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_all_gradients_by_finite_differences(case, fast):
+    assert torch.autograd.gradcheck(case, case.tensors, fast_mode=fast)
 
 
 def _gradgradcheck(function, tensors):
