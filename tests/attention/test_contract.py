@@ -119,10 +119,12 @@ def test_compiles_as_one_graph(name, training):
 
 @pytest.mark.parametrize('name', _others_slow((name for name in BLOCKS if name not in EXPORT_MULTIPLE), SLOW_EXPORTS))
 def test_exports_with_free_sizes(name):
-    if name.startswith('dgmn') and torch.__version__ < (2, 7):
-        pytest.skip('PyTorch 2.6 takes minutes for the symbolic sizes of grid_sample')
+    if torch.__version__ < (2, 7) and name.startswith(('dgmn', 'psanet')):
+        pytest.skip('PyTorch 2.6 takes minutes for grid_sample, and takes sizes below the mask for impossible')
     block = randomize(BLOCKS[name]()).eval()
-    program = torch.export.export(block, (_image(),), dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
+    # As tools/export.py does, and as PyTorch does by default since 2.7.
+    program = torch.export.export(block, (_image(),), strict=False,
+                                  dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
     for size in [(3, 7, 20), (1, 32, 5)]:
         x = _image(*size)
         torch.testing.assert_close(program.module()(x), block(x))
