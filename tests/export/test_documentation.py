@@ -46,8 +46,7 @@ def _labels(segmentor, picture) -> np.ndarray:
 
 
 @pytest.mark.parametrize('options', [
-    dict(normalize=True), pytest.param(dict(), marks=pytest.mark.slow),
-    pytest.param(dict(bgr_to_rgb=False, mean=[104.0, 116.7, 122.7]), marks=pytest.mark.slow)], ids=str)
+    dict(normalize=True), dict(), dict(bgr_to_rgb=False, mean=[104.0, 116.7, 122.7])], ids=str)
 @pytest.mark.slow
 def test_onnxruntime_alone(tmp_path, picture, options):
     pytest.importorskip('onnxruntime')
@@ -59,7 +58,6 @@ def test_onnxruntime_alone(tmp_path, picture, options):
     assert (np.asarray(Image.open(tmp_path / 'labels.png')) == colours).all(axis=-1).mean() > 0.999
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_torch_alone(tmp_path, picture):
     segmentor = model()
