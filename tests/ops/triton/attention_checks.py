@@ -30,7 +30,7 @@ def check_attention(inputs, grad, scale=0.4, exclude_itself=False):
     out, lse = attention_forward(*inputs, scale, exclude_itself)
     delta = (grad.float() * out.float()).sum(3)
     grads = attention_backward(grad, *inputs, lse, delta, scale, exclude_itself)
-    assert_equalsattention_oracle(lse, expected_lse, torch.float32)
-    assert_equalsattention_oracle(out, expected, inputs[2].dtype)
+    assert_equals_oracle(lse, expected_lse, torch.float32)
+    assert_equals_oracle(out, expected, inputs[2].dtype)
     for actual, exact_grad, tensor in zip(grads, expected_grads, inputs, strict=True):
-        assert_equalsattention_oracle(actual, exact_grad, tensor.dtype)
+        assert_equals_oracle(actual, exact_grad, tensor.dtype)

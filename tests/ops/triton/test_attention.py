@@ -74,10 +74,10 @@ def test_parts_of_one_softmax(device):
     results = [attention_forward(query, key[:, :, keys], value[:, :, keys], 0.7, alone) for keys, alone in parts]
     lse = torch.logaddexp(results[0][1], results[1][1])
     out = sum(out * (part - lse).exp()[..., None] for out, part in results)
-    assert_equalsattention_oracle(out, expected, torch.float32)
+    assert_equals_oracle(out, expected, torch.float32)
     delta = (grad * out).sum(3)
     grads = [attention_backward(grad, query, key[:, :, keys], value[:, :, keys], lse, delta, 0.7, alone)
              for keys, alone in parts]
     for actual, exact_grad in zip((grads[0][0] + grads[1][0], torch.cat([g[1] for g in grads], 2),
                                    torch.cat([g[2] for g in grads], 2)), expected_grads, strict=True):
-        assert_equalsattention_oracle(actual, exact_grad, torch.float32)
+        assert_equals_oracle(actual, exact_grad, torch.float32)
