@@ -4,6 +4,8 @@ import torch
 
 from mmseg_attn.ops.triton.attention import attention_backward, attention_forward
 
+from .closeness import assert_equals_oracle
+
 
 def attention_oracle(query, key, value, scale, exclude_itself=False):
     logits = scale * query @ key.transpose(2, 3)

@@ -5,7 +5,7 @@ from mmseg_attn.ops.triton import attention
 from mmseg_attn.ops.triton.attention import Tiles, attention_backward, attention_forward
 
 from .attention_checks import check_attention, doubles, random_inputs
-from .closeness import DTYPES
+from .closeness import DTYPES, assert_equals_oracle
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
