@@ -39,7 +39,7 @@ def _write_hostile(path, module: str) -> None:
     get = b'c' + module.encode() + b'\ngetattr\n'
     execute = get + get + get + _text('__self__') + b'\x86R' + _text('exec') + b'\x86R'
     history = b'cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81}' + _text('__setstate__') + execute + b'sb'
-    data = b'\x80\x02' + history + _text(f"open({str(path)!r} + '.victim', 'w')") + b'b.'
+    data = b'\x80\x02' + history + _text(f"open({str(path)!r} + '.victim', 'w').close()") + b'b.'
     torch.save(dict(a=1), path)
     with zipfile.ZipFile(path) as file:
         parts = {name: file.read(name) for name in file.namelist()}

@@ -143,10 +143,10 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path):
 def test_a_file_is_not_replaced_by_a_folder_nor_a_folder_by_a_file(tmp_path):
     (tmp_path / 'file').write_text('precious')
     (tmp_path / 'folder').mkdir()
-    with pytest.raises(UserError, match='cannot write the folder .*/file: there is a file of this name'), \
+    with pytest.raises(UserError, match=r'cannot write the folder .*/file: there is a file of this name'), \
             atomic_folder(tmp_path / 'file'):
         pass
-    with pytest.raises(UserError, match='cannot write .*/folder: Is a directory'):
+    with pytest.raises(UserError, match=r'cannot write .*/folder: Is a directory'):
         write_text(tmp_path / 'folder', 'text')
     assert (tmp_path / 'file').read_text() == 'precious'
     assert sorted(each.name for each in tmp_path.iterdir()) == ['file', 'folder']
