@@ -55,10 +55,10 @@ def test_many_pixels_take_another_path_to_the_same_values(width, value_width):
 
 @pytest.mark.parametrize('tile', [1, 12, 40], ids=['a row', 'rows of an image', 'images'])
 def test_tiles_of_any_size_join_to_the_same_values(monkeypatch, tile):
-    monkeypatch.setattr(pixel_attention, 'TILE', tile)
+    monkeypatch.setattr(pixel_attention, 'MAX_TILE_ELEMENTS', tile)
     inputs = [torch.randn(3, *shape, dtype=torch.float64, requires_grad=True) for shape in ((7, 3), (5, 3), (5, 4))]
     out, log_sum = tiled_softmax_attention(*inputs, 0.7)
-    expected, expected_log_sum = pixel_attention._whole_map(*inputs, 0.7)
+    expected, expected_log_sum = pixel_attention._reference(*inputs, 0.7)
     torch.testing.assert_close((out, log_sum), (expected, expected_log_sum))
     cotangents = torch.randn_like(out), torch.randn_like(log_sum)
     torch.testing.assert_close(torch.autograd.grad((out, log_sum), inputs, cotangents),
