@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import atomic_write
+from mmseg_attn.common.files import atomic_folder, atomic_write
 
 from .drawing import Painter
 from .files import Job
@@ -50,7 +50,7 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
     with ExitStack() as stack:
         stack.callback(capture.release)
         overlay = stack.enter_context(atomic_write(job.overlay))
-        folder = stack.enter_context(atomic_write(job.mask)) if job.mask else None
+        folder = stack.enter_context(atomic_folder(job.mask)) if job.mask else None
         for frame in _frames(capture):
             labels = _predict(predictor, frame, job.source).labels
             named |= set(np.unique(labels).tolist())
