@@ -6,7 +6,7 @@ from pathlib import Path
 
 folder, wanted = Path(sys.argv[1]), float(sys.argv[2])
 # tools/test.py leaves <time>/<time>.json; the scalars of a training lie one folder deeper.
-files = sorted(folder.glob('*/*.json'))
+files = sorted(folder.glob('[0-9]*/*.json'))
 if not files:
     sys.exit(f'no evaluation in {folder}')
 miou = json.loads(files[-1].read_text().splitlines()[-1])['mIoU']

@@ -96,6 +96,7 @@ assert count_flops(torch.nn.Linear(3, 5), [(2, 3)])[''] == 30
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('check', CHECKS)
 def test_computes_without_them(check):
     result = subprocess.run([sys.executable, '-c', WITHOUT + CHECKS[check]], capture_output=True, text=True,

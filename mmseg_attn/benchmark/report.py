@@ -60,7 +60,7 @@ def read(path: Path) -> tuple[dict, list[Row]]:
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(f'{path} is no {JSON} of this tool: {error}') from error
+        raise UserError(f'{path} is no {JSON} of this command: {error}') from error
     return meta, rows
 
 

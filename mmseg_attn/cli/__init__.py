@@ -6,6 +6,7 @@ nothing that is slow, so that help is fast.
 
 import argparse
 import difflib
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,9 +23,14 @@ WITHOUT_OPENMMLAB = 'prepare_data', 'configs'
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The console command ``mmseg-attn``."""
-    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ['--help']
+    with readable_errors():
+        _dispatch(sys.argv[1:] if arguments is None else arguments)
+
+
+def _dispatch(arguments: Sequence[str]) -> NoReturn:
+    name, *rest = arguments or ['--help']
     if name in ('-h', '--help'):
-        print(_help())
+        print(_help(), flush=True)
         sys.exit()
     if name == '--version':
         print(f'mmseg_attn {__version__}')
@@ -47,11 +53,19 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         prog: what its usage calls it; the script by default.
     """
     with readable_errors():
-        args = parser_of(name, prog).parse_args(arguments)
+        args = parse(name, arguments, prog)
         if name not in WITHOUT_OPENMMLAB:
             from mmseg_attn.environment import require_openmmlab
             require_openmmlab()
         sys.exit(import_module(f'{__name__}.{name}').main(args) or 0)
+
+
+def parse(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:
+    """The arguments of a command; ``command`` among them is what can be typed to run it again."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    args = parser_of(name, prog).parse_args(arguments)
+    args.command = shlex.join(['mmseg-attn', name, *arguments])
+    return args
 
 
 def parser_of(name: str, prog: str | None = None) -> argparse.ArgumentParser:

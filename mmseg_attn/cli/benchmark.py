@@ -14,7 +14,6 @@ Exits with 0; 1 where a result is wrong or nothing could be measured; 2 for an e
 import argparse
 import os
 import re
-import shlex
 import signal
 import sys
 import warnings
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from mmseg_attn.benchmark.settings import DTYPES, LEVELS, MODES, Settings, methods
 from mmseg_attn.common.arguments import add_device, check_at_least, check_device
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 # PyTorch's profiler, which measures memory on the CPU, otherwise reports each start and stop, and that something was
 # released which is older than the run. It looks at its import.
@@ -31,7 +30,7 @@ os.environ.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')
 
 DEFAULTS = Settings()
 OUT = Path('work_dirs/benchmark')
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +94,7 @@ def main(args: argparse.Namespace) -> int:
     # At the end of its time a cluster ends a job by SIGTERM.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.filterwarnings('ignore', module=r'mm(cv|seg)\.')
-    meta = describe(settings, shlex.join(sys.argv))
+    meta = describe(settings, args.command)
     rows, meta['complete'] = run(names, settings, meta, out, console)
     show(rows, meta, accuracies, out, console)
     console.print(f'Rows: {out / report.JSON}, {report.CSV}')
@@ -109,7 +108,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     check_at_least(1, batch=args.batch, runs=args.runs, warmup=args.warmup, threads=args.threads,
                    in_channels=args.in_channels, channels=args.channels)
     device = check_device(args.device)
-    if device.partition(':')[0] not in ('cpu', 'cuda'):
+    if not re.fullmatch(r'cpu|cuda(:\d+)?', device):
         raise UserError(f'--device takes cpu, cuda or cuda:1, got {device}')
     sizes = tuple(dict.fromkeys(parse_size(text) for text in args.sizes))
     modes = tuple(mode for mode in MODES if mode in args.modes)

@@ -34,6 +34,7 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
+    from mmseg_attn.common.files import require_writable
     from mmseg_attn.data_tools.check import DataCheck, splits_of, write
     from mmseg_attn.data_tools.findings import Level
     from mmseg_attn.data_tools.parallel import available_cpus
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
     check_config(cfg)
     add_palettes(cfg)
     out_dir = args.out_dir or Path(cfg.work_dir) / 'check_data'
+    require_writable(out_dir)
     check = DataCheck(cfg, args.nproc or available_cpus())
     try:
         check.run(splits_of(cfg, args.splits))

@@ -13,12 +13,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import sys
 from pathlib import Path
 
 from mmseg_attn.common.arguments import add_cfg_options, add_device, check_at_least, check_device
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import INTERRUPTED, UserError
 from mmseg_attn.common.shipped import configs_folder
 
 # PyTorch's profiler, which measures memory on the CPU, otherwise reports each start and stop. It looks at its import.
@@ -26,7 +24,7 @@ os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 
 SUFFIX = '_r18_shapes'
 RECIPES = {'shapes': None, 'camvid': 'recipes/camvid_small.py'}
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.comparison.recipe import check_equal, prepare
     check(args)
     device = check_device(args.device)
-    console = Console()
+    console = Console(markup=False)
     name = 'own' if args.configs else args.data or 'shapes'
     work_dir = args.work_dir or Path('work_dirs') / f'compare_{name}'
     recipe = args.recipe or (RECIPES.get(name) and configs_folder() / RECIPES[name])
@@ -72,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
     folders = {head: work_dir / head / f'seed{of_head[0].seed}' for head, of_head in finished.items()}
     costs, size, pictures = measure_and_sample(configs, folders, device, args.samples, work_dir, console)
     findings = report.Findings(finished, costs, failures, size)
-    told = circumstances(shlex.join(sys.argv), configs, device)
+    told = circumstances(args.command, configs, device)
     write(work_dir, f'Heads compared on {name}', findings, told, pictures)
     for head in findings.by_accuracy():
         console.print(f'{report.mean_miou(finished[head]):6.2f}  {head}')

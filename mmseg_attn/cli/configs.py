@@ -50,6 +50,7 @@ def copy_configs(names: list[str], folder: Path) -> list[Path]:
     Raises:
         UserError: a file exists with another content.
     """
+    from mmseg_attn.common.files import atomic_write, require_writable
     source = configs_folder().resolve()
     wanted, pending = [], [source / name for name in names]
     while pending:
@@ -61,9 +62,11 @@ def copy_configs(names: list[str], folder: Path) -> list[Path]:
     for path, target in targets.items():
         if target.exists() and target.read_bytes() != path.read_bytes():
             raise UserError(f'{target} exists with another content: choose another folder')
+    require_writable(folder)
     for path, target in targets.items():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        if not target.exists():
+            with atomic_write(target) as partial:
+                shutil.copyfile(path, partial)
     return list(targets.values())
 
 

@@ -19,7 +19,8 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import config_names
 
 Pair = tuple[str, str]
-ORDER = 'first come pairs of CONFIG.py and CHECKPOINT, then the images'
+ORDER = 'first come pairs of CONFIG and CHECKPOINT, then the images'
+CONFIG_SUFFIXES = '.py', '.yaml', '.yml', '.json'
 
 
 def numbers(count: int, form: str) -> Callable[[str], tuple[int, ...]]:
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
     """Pairs of a config and its checkpoint, and the images after them."""
     pairs = []
-    while files and (files[0].endswith('.py') or f'{files[0]}.py' in config_names()):
+    while files and _is_config(files[0]):
         if len(files) == 1:
             raise UserError(f'{files[0]} has no checkpoint after it: {ORDER}')
         pairs.append(tuple(files[:2]))
@@ -67,6 +68,10 @@ def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
     if not files:
         raise UserError(f'there is no image after {" ".join(pairs[-1])}: {ORDER}')
     return pairs, files
+
+
+def _is_config(name: str) -> bool:
+    return Path(name).suffix in CONFIG_SUFFIXES or f'{name.removeprefix("configs/")}.py' in config_names()
 
 
 def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[str]) -> None:
@@ -142,7 +147,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.explain import draw_class_maps, draw_figure, grad_cam, load_model, look, write_page
     pairs, images = split_files(args.files)
     check_arguments(args, pairs, images)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     with console.status('loading'):
         models = [load_model(*pair, args.device, args.cfg_options) for pair in pairs]
     names = args.names or names_of(pairs)

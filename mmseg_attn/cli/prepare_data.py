@@ -9,6 +9,7 @@ Run it again after an interruption, or to check what is there: it goes on where 
 
 import argparse
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def next_steps(data: str, data_root: Path) -> str:
     options = ''
     if data_root != Path(DATA_ROOT[data]):
         sets = (*TRAINING_SETS.get(data, ('train_dataloader.dataset', )), *OTHER_SETS)
-        options = ' --cfg-options ' + ' '.join(f'{name}.data_root={data_root}' for name in sets)
+        options = ' --cfg-options ' + shlex.join(f'{name}.data_root={data_root}' for name in sets)
     lines = [f'  mmseg-attn {command} {CONFIG[data]}{options}' for command in ('check_data', 'train')]
     return '\n'.join(['Next, look at it, and train:', *lines])
 

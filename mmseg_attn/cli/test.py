@@ -60,8 +60,9 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
         raise UserError(f'there is no checkpoint {args.checkpoint}')
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
-        if 'visualization' not in cfg.get('default_hooks', {}):
-            raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook')")
+        if 'visualization' not in (cfg.get('default_hooks') or {}) or not cfg.get('visualizer'):
+            raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook') "
+                            'and a visualizer')
         # The interval matters to the original mmsegmentation, which would draw every 50th image only.
         cfg.default_hooks.visualization.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
         if args.show_dir:

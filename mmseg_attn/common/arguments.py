@@ -39,7 +39,7 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser, help: str = 'where the model runs') -> None:
-    parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the GPU if there is one')
+    parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the CUDA GPU if there is one, or the CPU')
 
 
 def check_device(name: str | None) -> str:
@@ -50,12 +50,13 @@ def check_device(name: str | None) -> str:
     """
     import torch
     if name is None:
-        from mmengine.device import get_device
-        return get_device()
+        return 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f'--device {name} does not work here: {str(error).splitlines()[0]}') from error
+        torch.zeros(1, device=name).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].partition('. ')[0]
+        working = ', '.join(['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))])
+        raise UserError(f'--device {name} does not work here: {reason[:200]}.\n  These work: {working}') from error
     return name
 
 

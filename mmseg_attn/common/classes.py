@@ -1,5 +1,6 @@
 """Names and colours of the classes: from the data sets of a config, or made up."""
 
+import mmengine
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
@@ -19,7 +20,7 @@ def classes_of(cfg: Config, num_classes: int, known: dict | None = None) -> dict
         those that are known is another.
     """
     if not known or not known.get('classes'):
-        known = test_classes(cfg)
+        known = classes_in_config(cfg)
     classes = [str(name) for name in known.get('classes') or ()]
     palette = [tuple(int(value) for value in colour) for colour in known.get('palette') or ()]
     return dict(
@@ -27,15 +28,15 @@ def classes_of(cfg: Config, num_classes: int, known: dict | None = None) -> dict
         palette=palette if len(palette) == num_classes else list(default_palette(num_classes)))
 
 
-def test_classes(cfg: Config) -> dict:
+def classes_in_config(cfg: Config) -> dict:
     """What the test data set of a config says of its classes: 'classes' and 'palette', or less."""
     return _metainfo((cfg.get('test_dataloader') or {}).get('dataset') or {})
 
 
 def known_classes(cfg: Config, num_classes: int) -> dict | None:
-    """:func:`test_classes` if there are as many as a head has, or None."""
+    """:func:`classes_in_config` if there are as many as a head has, or None."""
     init_default_scope(cfg.get('default_scope', 'mmseg'))
-    known = test_classes(cfg)
+    known = classes_in_config(cfg)
     return known if len(known.get('classes', ())) == num_classes else None
 
 
@@ -63,4 +64,15 @@ def _metainfo(dataset: dict) -> dict:
     from mmseg_attn.registry import DATASETS
     name = dataset.get('type')
     cls = DATASETS.get(name) if isinstance(name, str) else name
-    return dict(getattr(cls, 'METAINFO', {})) | dict(dataset.get('metainfo') or {})
+    known = dict(getattr(cls, 'METAINFO', {})) | dict(dataset.get('metainfo') or {})
+    if isinstance(known.get('classes'), str):
+        known['classes'] = _names_in(known['classes'])
+    return known
+
+
+def _names_in(path: str) -> list[str]:
+    """mmengine takes a string for the name of a file with one class in each line."""
+    try:
+        return mmengine.list_from_file(path)
+    except (TypeError, OSError):
+        return []  # which building the data set will tell

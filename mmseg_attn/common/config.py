@@ -14,6 +14,7 @@ LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 def load_config(path: str | Path, options: dict | None = None, work_dir: str | None = None) -> Config:
     """Reads a config and merges the options of the command line into it.
 
+    Where ``num_workers`` is 0, ``persistent_workers`` and ``prefetch_factor`` are taken out, which would be errors.
     ``work_dir`` is, in this order: the argument, the config's, ``./work_dirs/<name of the file>``.
 
     Args:

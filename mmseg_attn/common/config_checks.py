@@ -39,7 +39,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
-        check_dataset(cfg[name].dataset, where=f'{name}.dataset')
+        check_dataset(cfg[name].get('dataset'), where=f'{name}.dataset')
 
 
 def check_training(cfg: Config) -> None:
@@ -94,8 +94,8 @@ def _check_types(model: dict) -> None:
 
 
 def _resolve(registry: Registry, name: Any, where: str) -> Any:
-    if name is None:
-        raise UserError(f'{where} has no type')
+    if not isinstance(name, (str, type)):
+        raise UserError(f'{where} has no type' if name is None else f'{where}.type must be a name, got {name!r}')
     cls = registry.get(name) if isinstance(name, str) else name
     if cls is None:
         known = [f'mmseg_attn.{n}' for n in registry.module_dict] + list(registry.parent.module_dict)
@@ -119,7 +119,7 @@ def _check_class_weights(model: dict) -> None:
                                 'classes: give one weight for each class')
 
 
-def check_dataset(dataset: dict, where: str) -> None:
+def check_dataset(dataset: object, where: str) -> None:
     """Checks that the files of a data set, or of those inside of it, are there.
 
     A data set class that knows better has a class method ``config_problem(settings: dict) -> str | None``, which says
@@ -129,6 +129,8 @@ def check_dataset(dataset: dict, where: str) -> None:
         UserError: a file or folder is missing.
     """
     from mmseg_attn.registry import DATASETS
+    if not isinstance(dataset, dict):
+        raise UserError(f'{where} must be dict(type=..., ...), got {dataset!r}')
     for i, inner in enumerate(dataset.get('datasets', [])):
         check_dataset(inner, f'{where}.datasets.{i}')
     if isinstance(dataset.get('dataset'), dict):
@@ -140,9 +142,11 @@ def check_dataset(dataset: dict, where: str) -> None:
         if problem:
             raise UserError(f'{problem} (from {where}.data_root): remove it or choose another folder')
         return
+    if not isinstance(root, str):
+        raise UserError(f'{where}.data_root must be the name of a folder, got {root!r}')
     if 'pipeline' not in dataset or '://' in root:
         return
-    paths = [root, *(osp.join(root, p) for p in dataset.get('data_prefix', {}).values() if p)]
+    paths = [root, *(osp.join(root, p) for p in (dataset.get('data_prefix') or {}).values() if p)]
     if dataset.get('ann_file'):
         paths.append(osp.join(root, dataset['ann_file']))
     missing = [p for p in paths if p and not osp.exists(p)]

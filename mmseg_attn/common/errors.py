@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
-EXIT_CODE, INTERRUPTED = 2, 130
+EXIT_CODE, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -27,6 +27,10 @@ def readable_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough of it. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(PIPE_CLOSED)
     except (UserError, ImportError, OSError, ValueError) as error:
         if os.environ.get('MMSEG_ATTN_TRACEBACK') == '1' or not _is_the_users(error):
             raise
@@ -36,7 +40,7 @@ def readable_errors() -> Iterator[None]:
 
 def _is_the_users(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return isinstance(error, URLError) or bool(error.filename and error.strerror)
+        return isinstance(error, URLError) or bool(error.strerror)
     return isinstance(error, UserError | ImportError) or _is_raised_here(error)
 
 
@@ -53,5 +57,5 @@ def _message(error: Exception) -> str:
         return (f'a download failed ({error.reason}).\n'
                 '  Pretrained weights on disk: --cfg-options model.pretrained=PATH; none at all: model.pretrained=None')
     if isinstance(error, OSError):
-        return f'{error.filename}: {error.strerror}'
+        return f'{error.filename}: {error.strerror}' if error.filename else str(error.strerror)
     return str(error)

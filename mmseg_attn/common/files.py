@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -12,7 +13,9 @@ from filelock import FileLock, Timeout
 
 from .errors import UserError
 
-PREFIX, LOCK = '.partial-', '.lock'
+# A folder has its second name only once it is locked, so that no other process takes it for an abandoned one.
+NEW, PARTIAL, LOCK, REPLACED = '.new-', '.partial-', '.lock', '.replaced'
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 @contextmanager
@@ -21,30 +24,33 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
     It has the name of ``path`` and lies in a hidden folder beside it, which no other process uses. Its content is on
     the disk before it is renamed. After an error nothing has changed. What a killed process left beside ``path`` is
-    removed by the next one that writes there.
+    removed by the next one that writes there. Where ``path`` is a link, what it points to is written.
+
+    Raises:
+        UserError: the folder cannot be written to, the disk is full, or a folder would replace a file or the other way
+            round.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned_once(path.parent.resolve())
-    folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=PREFIX))
+    path = Path(os.path.realpath(path))
+    with _named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned_once(path.parent)
+        folder, lock = _locked_folder(path.parent)
     try:
-        with FileLock(folder / LOCK):
-            partial = folder / path.name
-            yield partial
-            _flush(partial)
-            if partial.is_dir() and path.exists():
-                # Moved and not removed first: a rename takes an instant.
-                path.rename(folder / f'{path.name}.replaced')
-            os.replace(partial, path)
-            _flush_entry(path.parent)
+        with _named_errors(path, DISK_ERRORS):
+            yield folder / path.name
+        with _named_errors(path):
+            _flush(folder / path.name)
+            _replace(folder / path.name, path)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.release(force=True)
 
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """:func:`atomic_write` for a folder, which exists when the block begins."""
-    _remove_abandoned(Path(path).parent)
+    # Folders are few and may be large: what was left of them goes at once, also in a process that has written before.
+    _remove_abandoned(Path(os.path.realpath(path)).parent)
     with atomic_write(path) as partial:
         partial.mkdir()
         yield partial
@@ -70,14 +76,50 @@ def require_writable(folder: str | Path) -> None:
         raise UserError(f'cannot write into the folder {folder}: {error.strerror or error}') from error
 
 
+@contextmanager
+def _named_errors(path: Path, numbers: set[int] | None = None) -> Iterator[None]:
+    """Errors of the operating system, of these numbers or of any, under the name that the user knows."""
+    try:
+        yield
+    except OSError as error:
+        if numbers is not None and error.errno not in numbers:
+            raise
+        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+
+
+def _locked_folder(parent: Path) -> tuple[Path, FileLock]:
+    new = Path(tempfile.mkdtemp(dir=parent, prefix=NEW))
+    lock = FileLock(new / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except NotImplementedError:
+        return new, lock  # a file system without locks, where what is abandoned cannot be known and stays
+    return new.rename(parent / new.name.replace(NEW, PARTIAL, 1)), lock
+
+
+def _replace(partial: Path, path: Path) -> None:
+    if partial.is_dir() and path.is_file():
+        raise UserError(f'cannot write the folder {path}: there is a file of this name; move it away')
+    replaced = partial.with_name(path.name + REPLACED)
+    try:
+        if partial.is_dir() and path.exists():
+            # Moved and not removed first: a rename takes an instant.
+            path.rename(replaced)
+        os.replace(partial, path)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(path)
+        raise
+    _flush_entry(path.parent)
+
+
 def _flush(path: Path) -> None:
     """Brings a file or a folder to the disk, so that no crash leaves an empty file under the final name."""
-    if path.is_dir():
-        # One call for all: syncing ten thousand files one by one takes minutes.
-        os.sync() if hasattr(os, 'sync') else None
-        return
-    with open(path, 'r+b') as file:
-        os.fsync(file.fileno())
+    if not path.is_dir():
+        with open(path, 'r+b') as file:
+            os.fsync(file.fileno())
+    elif hasattr(os, 'sync'):
+        os.sync()  # one call for all: syncing ten thousand files one by one takes minutes
 
 
 def _flush_entry(folder: Path) -> None:
@@ -99,12 +141,14 @@ def _remove_abandoned_once(folder: Path) -> None:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Removes partial files and folders whose process has ended."""
-    for partial in folder.glob(f'{PREFIX}*'):
-        if not (partial / LOCK).exists():
-            continue  # another process is about to lock it
+    """Removes partial files and folders whose process has ended; what it had moved away comes back."""
+    for partial in folder.glob(f'{PARTIAL}*'):
         try:
             with FileLock(partial / LOCK, timeout=0):
+                for replaced in partial.glob(f'*{REPLACED}'):
+                    name = folder / replaced.name.removesuffix(REPLACED)
+                    if not name.exists():
+                        replaced.rename(name)
                 shutil.rmtree(partial, ignore_errors=True)
-        except (Timeout, OSError):
-            continue
+        except (Timeout, OSError, NotImplementedError):
+            continue  # in use, or just finished

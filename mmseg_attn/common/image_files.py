@@ -76,6 +76,8 @@ def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
 def reason_of(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return 'is no image that Pillow can read'
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return str(error) or type(error).__name__
 
 

@@ -20,7 +20,7 @@ class PictureReader:
 
     def __init__(self, cfg: Config):
         init_default_scope(cfg.get('default_scope', 'mmseg'))
-        first, *steps = test_steps(cfg)
+        first, *steps = testing_steps(cfg)
         self._load = Compose([first])
         self._prepare = Compose([dict(first, type='LoadImageFromNDArray'), *steps])
 
@@ -57,7 +57,7 @@ def picture_size(path: str | Path) -> tuple[int, int]:
     return height, width
 
 
-def test_steps(cfg: Config) -> list[dict]:
+def testing_steps(cfg: Config) -> list[dict]:
     """The steps of testing without those that read labels, as MMSegInferencer takes them.
 
     Raises:
@@ -70,3 +70,12 @@ def test_steps(cfg: Config) -> list[dict]:
         raise UserError('the pipeline of test_dataloader.dataset must begin with LoadImageFromFile, and begins with '
                         f'{steps[0]["type"] if steps else "nothing"}')
     return steps
+
+
+def displayable(picture: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, C) of any type, BGR -> (H, W, 3) RGB, uint8; values above 255 scale it down."""
+    picture = picture.reshape(*picture.shape[:2], -1)
+    picture = picture[..., 2::-1] if picture.shape[2] >= 3 else picture[..., :1].repeat(3, axis=2)
+    if picture.dtype != np.uint8:
+        picture = (picture.clip(0) * (255 / max(picture.max(), 255))).round().astype(np.uint8)
+    return np.ascontiguousarray(picture)

@@ -11,8 +11,11 @@ PACKAGE = Path(__file__).parents[1]
 
 def configs_folder() -> Path:
     """``configs/`` of the working copy, or of the installed package."""
-    folders = PACKAGE.parent / 'configs', PACKAGE / '.mim' / 'configs'
-    return next(folder for folder in folders if (folder / '_base_').is_dir())
+    folders = PACKAGE / '.mim' / 'configs', PACKAGE.parent / 'configs'
+    found = next((folder for folder in folders if (folder / 'metafiles' / 'emanet.yml').is_file()), None)
+    if found is None:
+        raise UserError(f'the configs of mmseg_attn are missing in {folders[0]} and {folders[1]}: install it again')
+    return found
 
 
 def config_names() -> list[str]:
@@ -31,6 +34,8 @@ def find_config(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.is_file():
         return path
+    if path.is_dir():
+        raise UserError(f'{path} is a folder, and a config is a file; mmseg-attn configs lists those of this package')
     name = path.relative_to('configs') if path.parts[:1] == ('configs', ) else path
     for candidate in (name, name.with_name(f'{name.name}.py')):
         if not path.is_absolute() and (configs_folder() / candidate).is_file():

@@ -1,1 +1,1 @@
-"""Trains several heads under one recipe with several seeds, and says what the numbers mean: behind tools/compare.py."""
+"""Trains several heads under one recipe with several seeds, and says what the numbers mean: behind ``compare``."""

@@ -1,6 +1,7 @@
 """One training of one head with one seed: done once, resumed where it stopped, and read back."""
 
 import json
+import os
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+import mmseg_attn
 from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import write_text
@@ -84,7 +86,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
     Args:
         folder: of this training alone.
         cfg: with its seed.
-        command: what starts train.py.
+        command: what starts the command ``train``.
         on_iteration: called now and then with the iterations done.
 
     Raises:
@@ -94,7 +96,7 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
     write_text(folder / CONFIG, text_of(cfg))
     arguments = [str(folder / CONFIG), '--work-dir', str(folder), '--resume']
     with open(folder / LOG, 'a') as log:
-        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([*command, *arguments], stdout=log, stderr=subprocess.STDOUT, env=_environment())
         try:
             while process.poll() is None:
                 try:
@@ -110,6 +112,12 @@ def train(folder: Path, cfg: Config, command: list[str], on_iteration: Callable[
     run = _summary(folder, cfg)
     write_text(folder / RESULT, json.dumps(asdict(run), indent=1))
     return run
+
+
+def _environment() -> dict[str, str]:
+    """In which a training imports the packages that this process has, whatever folder it was started in."""
+    paths = [str(Path(mmseg_attn.__file__).parents[1]), *filter(None, [os.environ.get('PYTHONPATH')])]
+    return os.environ | dict(PYTHONPATH=os.pathsep.join(paths), PYTHONSAFEPATH='1')
 
 
 def checkpoint(folder: Path) -> Path:

@@ -41,7 +41,7 @@ class ContextShapesDataset(BaseSegDataset):
 
     @classmethod
     def config_problem(cls, settings: dict) -> str | None:
-        """See :func:`mmseg_attn.common.config.check_dataset`."""
+        """See :func:`mmseg_attn.common.config_checks.check_dataset`."""
         root = Path(settings.get('data_root', DATA_ROOT))
         return f'{root} exists and is not a ContextShapes data set' if is_foreign(root) else None
 
@@ -72,8 +72,8 @@ def generate_if_needed(root: Path) -> None:
 
 
 def is_foreign(root: Path) -> bool:
-    """Whether ``root`` holds something that is not ours to replace."""
-    return root.is_dir() and any(root.iterdir()) and not (root / MARKER).exists()
+    """Whether ``root`` is, or holds, something that is not ours to replace."""
+    return root.is_file() or (root.is_dir() and any(root.iterdir()) and not (root / MARKER).exists())
 
 
 def _is_whole(root: Path) -> bool:

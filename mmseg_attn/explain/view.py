@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mmcv
 import numpy as np
 import torch
 from mmseg.models import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_attn.checkpoints.loading import head_of
-from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.common.pictures import PictureReader, displayable
 from mmseg_attn.common.windows import windows
 
 from .place import Place, Span
@@ -90,16 +89,16 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         name: of the model, for titles; the type of its head by default.
 
     Raises:
-        ValueError: the image cannot be read or is not (H, W, 3), the test pipeline flips it, or the model is in
+        ValueError: the image cannot be read or is not (H, W, channels), the test pipeline flips it, or the model is in
             training mode.
     """
     if model.training:
         raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
     reader = PictureReader(model.cfg)
     picture = image if isinstance(image, np.ndarray) else reader.load(image)
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-        raise ValueError(f'a picture is an array of uint8 of shape (H, W, 3), BGR; got {picture.dtype} of shape '
-                         f'{picture.shape}')
+    if isinstance(image, np.ndarray) and image.ndim != 3:
+        raise ValueError('a picture is an array of shape (H, W, channels), BGR; got '
+                         f'{image.dtype} of shape {image.shape}')
     loaded = reader.prepare(picture)
     data = model.data_preprocessor(dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
     inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
@@ -114,7 +113,7 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         spans = _spans(crop, columns.start, rows.start, inputs, meta, model.align_corners)
         found.append(Window(crop, features, meta | size, *spans))
     name = name or type(head_of(model)).__name__
-    return View(model, name, mmcv.bgr2rgb(picture), prediction.long().cpu(), found)
+    return View(model, name, displayable(picture), prediction.long().cpu(), found)
 
 
 def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:

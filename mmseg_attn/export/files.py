@@ -61,7 +61,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
     Height and width are free, unless the method does not allow it.
 
     Args:
-        model: from :func:`mmseg_attn.explain.load_model`.
+        model: from :func:`mmseg_attn.checkpoints.load_model`.
         path: of the file.
         file_format: a key of :data:`FORMATS`.
         size: height and width of the images it is traced with. Any will do where they are free.

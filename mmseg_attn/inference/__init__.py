@@ -1,1 +1,1 @@
-"""What tools/infer.py does: predictions for images and videos, written as pictures."""
+"""Predictions for images and videos, written as pictures: behind the command ``infer``."""

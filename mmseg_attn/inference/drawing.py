@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mmseg_attn.common.pictures import displayable
+
 SMALLEST = 9  # pixels of a font that can still be read
 SPACING = 1.35
 
@@ -38,15 +40,6 @@ class Painter:
             return painted
         named = np.unique(labels).tolist() if named is None else sorted(named)
         return add_legend(painted, [(self.classes[i], tuple(self.palette[i].tolist())) for i in named])
-
-
-def displayable(picture: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) of any type, BGR -> (H, W, 3) RGB, uint8; values above 255 scale it down."""
-    picture = picture.reshape(*picture.shape[:2], -1)
-    picture = picture[..., 2::-1] if picture.shape[2] >= 3 else picture[..., :1].repeat(3, axis=2)
-    if picture.dtype != np.uint8:
-        picture = (picture.clip(0) * (255 / max(picture.max(), 255))).round().astype(np.uint8)
-    return np.ascontiguousarray(picture)
 
 
 def add_legend(picture: np.ndarray, entries: list[tuple[str, tuple[int, int, int]]]) -> np.ndarray:

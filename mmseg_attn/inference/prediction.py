@@ -30,7 +30,7 @@ class Predictor:
     """Predicts pictures, one at a time, through the test pipeline of the config less the loading of labels.
 
     Args:
-        model: from :func:`mmseg_attn.explain.load_model`.
+        model: from :func:`mmseg_attn.checkpoints.load_model`.
         probabilities: whether predictions have them. They cost memory: two more maps for each class.
 
     Attributes:

@@ -10,10 +10,14 @@ from mmseg_attn.common.files import atomic_write
 
 def save_mask(path: Path, labels: np.ndarray, palette: list[tuple[int, int, int]]) -> None:
     """Labels (H, W), uint8 -> a PNG whose pixels are their numbers, shown in the colours of the palette."""
+    with atomic_write(path) as partial:
+        mask_image(labels, palette).save(partial)
+
+
+def mask_image(labels: np.ndarray, palette: list[tuple[int, int, int]]) -> Image.Image:
     image = Image.fromarray(labels)
     image.putpalette([value for colour in palette for value in colour])
-    with atomic_write(path) as partial:
-        image.save(partial)
+    return image
 
 
 def save_picture(path: Path, picture: np.ndarray) -> None:

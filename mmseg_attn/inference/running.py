@@ -13,7 +13,7 @@ from mmseg_attn.common.files import atomic_write
 from .drawing import Painter
 from .files import Job
 from .prediction import Prediction, Predictor
-from .results import save_mask, save_picture, save_probabilities
+from .results import mask_image, save_mask, save_picture, save_probabilities
 
 Progress = Callable[[int, int | None], None]
 
@@ -59,7 +59,8 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
                 stack.callback(writer.release)
             writer.write(cv2.cvtColor(painter(frame, labels, named), cv2.COLOR_RGB2BGR))
             if folder:
-                save_mask(folder / f'{done:06d}.png', labels, painter.palette.tolist())
+                # Not atomically: the folder is.
+                mask_image(labels, painter.palette.tolist()).save(folder / f'{done:06d}.png')
             done += 1
             progress(done, total if total > 0 else None)
         if writer is None:

@@ -91,9 +91,13 @@ def test_state_dict_round_trip(name):
     assert torch.equal(block(x), other(x))
 
 
-def _others_slow(names):
+# Of these, whose graphs take many seconds, the quick run exports the heads only (tests/export).
+SLOW_EXPORTS = 'dgmn', 'psanet'
+
+
+def _others_slow(names, slow=()):
     """Compiling takes seconds: of every method the first variant always, the others only in the full run."""
-    seen, params = set(), []
+    seen, params = set(slow), []
     for name in names:
         stem = name.split('-')[0]
         params.append(pytest.param(name, marks=pytest.mark.slow if stem in seen else ()))
@@ -101,7 +105,7 @@ def _others_slow(names):
     return params
 
 
-@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('training', [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize('name', _others_slow(BLOCKS))
 def test_compiles_as_one_graph(name, training):
     torch._dynamo.reset()
@@ -113,10 +117,14 @@ def test_compiles_as_one_graph(name, training):
     torch.testing.assert_close(torch.compile(block, fullgraph=True, backend='aot_eager')(x), expected)
 
 
-@pytest.mark.parametrize('name', _others_slow(name for name in BLOCKS if name not in EXPORT_MULTIPLE))
+@pytest.mark.parametrize('name', _others_slow((name for name in BLOCKS if name not in EXPORT_MULTIPLE), SLOW_EXPORTS))
 def test_exports_with_free_sizes(name):
+    if torch.__version__ < (2, 7) and name.startswith(('dgmn', 'psanet')):
+        pytest.skip('PyTorch 2.6 takes minutes for grid_sample, and takes sizes below the mask for impossible')
     block = randomize(BLOCKS[name]()).eval()
-    program = torch.export.export(block, (_image(),), dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
+    # As tools/export.py does, and as PyTorch does by default since 2.7.
+    program = torch.export.export(block, (_image(),), strict=False,
+                                  dynamic_shapes=({0: Dim.AUTO, 2: Dim.AUTO, 3: Dim.AUTO},))
     for size in [(3, 7, 20), (1, 32, 5)]:
         x = _image(*size)
         torch.testing.assert_close(program.module()(x), block(x))

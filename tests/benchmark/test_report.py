@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_the_last_whole_one(tmp_path, monkeypatch):
     with pytest.raises(TypeError):
         report.write(tmp_path, dict(META, extra=object()), SQUARE, complete=True)
     monkeypatch.setattr(os, 'replace', lambda *_: (_ for _ in ()).throw(OSError('no space')))
-    with pytest.raises(OSError, match='no space'):
+    with pytest.raises(UserError, match='no space'):
         report.write(tmp_path, META, SQUARE, complete=True)
     assert (tmp_path / 'benchmark.json').read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2

@@ -23,10 +23,9 @@ def test_comes_back(name):
     _check(Config(dict(value=VALUES[name], inner=dict(value=VALUES[name]))))
 
 
-@pytest.mark.parametrize('folder', sorted({path.parent for path in configs_folder().rglob('*.py')}),
-                         ids=lambda folder: folder.name)
-def test_all_shipped_configs_come_back(folder):
-    for path in folder.glob('*.py'):
+@pytest.mark.parametrize('step', [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_shipped_configs_come_back(step):
+    for path in sorted(configs_folder().rglob('*.py'))[::step]:
         _check(Config.fromfile(path))
 
 

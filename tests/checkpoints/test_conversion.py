@@ -130,8 +130,9 @@ def test_a_model_without_the_auxiliary_head(small):
 def test_a_model_that_does_not_fit(small):
     conversion = convert_checkpoint(small('ccnet_r101_cityscapes'))
     wrong = dict(conversion.model, backbone=dict(conversion.model['backbone'], depth=50))
-    with pytest.raises(UserError, match=r'mine\.py: the weights do not fit(.|\n)*unexpected: backbone\.layer3\.10'
-                                        r'(.|\n)*They fit configs/official/ccnet_r101_cityscapes\.py'):
+    with pytest.raises(UserError, match=(
+            r'mine\.py: the weights are not those of the model(.|\n)*unexpected: backbone\.layer3\.10(.|\n)*'
+            r'They fit configs/official/ccnet_r101_cityscapes\.py')):
         conversion.check(wrong, 'mine.py')
 
 

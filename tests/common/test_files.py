@@ -95,3 +95,76 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
         require_writable(tmp_path / 'file' / 'below')
     require_writable(tmp_path / 'new' / 'folder')
     assert not list((tmp_path / 'new' / 'folder').iterdir())
+
+
+PARALLEL = '''
+import sys
+from mmseg_attn.common.files import write_text
+for i in range(40):
+    write_text(f"{sys.argv[1]}/{i}/{sys.argv[2]}.txt", "x")
+'''
+
+
+def test_processes_that_write_into_one_folder_leave_each_other_alone(tmp_path):
+    processes = [subprocess.Popen([sys.executable, '-c', PARALLEL, str(tmp_path), str(i)], stderr=subprocess.PIPE,
+                                  text=True) for i in range(4)]
+    assert [process.communicate()[1] for process in processes] == [''] * 4
+    assert len(list(tmp_path.glob('*/*'))) == 40 * 4
+
+
+def test_an_error_between_the_renames_brings_the_old_folder_back(tmp_path, monkeypatch):
+    path = tmp_path / 'a'
+    path.mkdir()
+    (path / 'old').touch()
+
+    def interrupt(*names):
+        raise KeyboardInterrupt
+
+    def write():
+        with atomic_folder(path) as partial:
+            (partial / 'new').touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(files.os, 'replace', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    assert [each.name for each in path.iterdir()] == ['old']
+    assert [each.name for each in tmp_path.iterdir()] == ['a']
+
+
+def test_a_kill_between_the_renames_loses_nothing(tmp_path):
+    left = tmp_path / '.partial-x'
+    (left / 'a.replaced').mkdir(parents=True)
+    (left / 'a.replaced' / 'old').touch()
+    write_text(tmp_path / 'b.txt', 'b')
+    assert (tmp_path / 'a' / 'old').exists()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ['a', 'b.txt']
+
+
+def test_a_file_is_not_replaced_by_a_folder_nor_a_folder_by_a_file(tmp_path):
+    (tmp_path / 'file').write_text('precious')
+    (tmp_path / 'folder').mkdir()
+    with pytest.raises(UserError, match=r'cannot write the folder .*/file: there is a file of this name'), \
+            atomic_folder(tmp_path / 'file'):
+        pass
+    with pytest.raises(UserError, match=r'cannot write .*/folder: Is a directory'):
+        write_text(tmp_path / 'folder', 'text')
+    assert (tmp_path / 'file').read_text() == 'precious'
+    assert sorted(each.name for each in tmp_path.iterdir()) == ['file', 'folder']
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
+    (tmp_path / 'large disk').mkdir()
+    (tmp_path / 'data').symlink_to(tmp_path / 'large disk')
+    with atomic_folder(tmp_path / 'data') as partial:
+        (partial / 'a').touch()
+    assert (tmp_path / 'data').is_symlink()
+    assert (tmp_path / 'large disk' / 'a').exists()
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    def full():
+        with atomic_write(tmp_path / 'a.txt'):
+            raise OSError(28, 'No space left on device')
+    with pytest.raises(UserError, match=r'cannot write .*/a\.txt: No space left on device'):
+        full()
+    assert not list(tmp_path.iterdir())

@@ -55,3 +55,12 @@ def test_classes_are_the_checkpoints_or_the_test_datas_or_made_up():
         classes=['x', 'y'], palette=[(1, 2, 3), (4, 5, 6)])
     assert classes_of(cfg, 5, dict(classes=None))['classes'][1] == 'red shape'
     assert classes_of(cfg, 3) == dict(classes=['class 0', 'class 1', 'class 2'], palette=list(default_palette(3)))
+
+
+def test_classes_may_stand_in_a_file(tmp_path):
+    (tmp_path / 'classes.txt').write_text('road\nwater\n')
+    dataset = dict(type='BaseSegDataset', metainfo=dict(classes=str(tmp_path / 'classes.txt')))
+    cfg = Config(dict(train_dataloader=dict(dataset=dataset), test_dataloader=dict(dataset=dataset)))
+    assert classes_of(cfg, 2)['classes'] == ['road', 'water']
+    add_palettes(cfg)
+    assert len(cfg.train_dataloader.dataset.metainfo.palette) == 2

@@ -1,5 +1,7 @@
 """Every file in configs/ loads, is consistent, and takes one training step as a small network."""
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,12 @@ CONFIGS = sorted([*FOLDER.glob('*.py'), *FOLDER.glob('official/*.py')])
 @pytest.fixture(params=CONFIGS, ids=lambda path: str(path.relative_to(FOLDER)))
 def cfg(request):
     init_default_scope('mmseg')
-    return Config.fromfile(request.param)
+    return copy.deepcopy(_read(request.param))
+
+
+@cache
+def _read(path):
+    return Config.fromfile(path)
 
 
 def _shrink(model):

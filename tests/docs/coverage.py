@@ -33,6 +33,8 @@ COMMANDS = (
      'tests/tools/test_compare.py::test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped'),
     (r'^python tools/benchmark\.py', 'tests/tools/test_benchmark.py::test_as_a_command'),
     (r'^python tools/\w+\.py', RUN),
+    (r'^mmseg-attn (--help|configs)', 'tests/cli/test_cli.py'),
+    (r'^mmseg-attn train ', 'tests/tools/test_packaging.py::test_the_wheel_works_on_its_own'),
     (r'\bpython -m benchmarks\.checkpoint_exactness$',
      'tests/checkpoints/test_official.py::test_logits_are_the_official_ones'),  # the same networks
     (r'\bpython (-m benchmarks\.|benchmarks/)\w+', RUN),

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from packaging.requirements import Requirement
 
+from mmseg_attn.cli import COMMANDS as COMMANDS_OF_OURS
 from mmseg_attn.cli import parser_of
 from tests.tools.command import ROOT
 
@@ -28,7 +29,9 @@ LESS = {'explore_attention.py': ['--seconds', '0.1'], 'benchmarks.operations': [
 
 
 def _tool(command: Command) -> str | None:
-    """The program in tools/, where the command calls one."""
+    """The program in tools/, where the command calls one, or mmseg-attn by the same name."""
+    if command.words[0] == 'mmseg-attn':
+        return f'{command.words[1]}.py' if command.words[1] in COMMANDS_OF_OURS else None
     script = next((word.removeprefix('tools/') for word in command.words[:2] if word.startswith('tools/')), None)
     return SCRIPT.get(script, script)
 

@@ -142,7 +142,7 @@ def test_a_failed_page_leaves_the_old_one(page_of, tmp_path, monkeypatch):
     path = page_of(look(model(), picture()))
     before = path.read_text()
     monkeypatch.setattr('os.replace', lambda *names: (_ for _ in ()).throw(OSError('disk full')))
-    with pytest.raises(OSError, match='disk full'):
+    with pytest.raises(ValueError, match='disk full'):
         page_of(look(model(), picture(seed=1)))
     assert path.read_text() == before
 

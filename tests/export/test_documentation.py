@@ -46,8 +46,8 @@ def _labels(segmentor, picture) -> np.ndarray:
 
 
 @pytest.mark.parametrize('options', [
-    dict(normalize=True), pytest.param(dict(), marks=pytest.mark.slow),
-    pytest.param(dict(bgr_to_rgb=False, mean=[104.0, 116.7, 122.7]), marks=pytest.mark.slow)], ids=str)
+    dict(normalize=True), dict(), dict(bgr_to_rgb=False, mean=[104.0, 116.7, 122.7])], ids=str)
+@pytest.mark.slow
 def test_onnxruntime_alone(tmp_path, picture, options):
     pytest.importorskip('onnxruntime')
     segmentor = model(**{f'model__data_preprocessor__{key}': value for key, value in options.items()

@@ -92,12 +92,23 @@ def test_keeps_the_rules_of_torch_operators(case):
     assert set(results.values()) == {'SUCCESS'}
 
 
-def test_all_gradients_by_finite_differences(case):
-    assert torch.autograd.gradcheck(case, case.tensors)
+# The quick one looks along one random direction of each input and output.
+@pytest.mark.parametrize('fast', [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_all_gradients_by_finite_differences(case, fast):
+    assert torch.autograd.gradcheck(case, case.tensors, fast_mode=fast)
+
+
+def _gradgradcheck(function, tensors):
+    try:
+        return torch.autograd.gradgradcheck(function, tensors, fast_mode=True)
+    except RuntimeError as error:
+        if torch.__version__ < (2, 13) and 'grid_sampler_2d_backward is not implemented' in str(error):
+            pytest.skip('this PyTorch has no second derivatives of grid_sample')
+        raise
 
 
 def test_second_derivatives(case):
-    assert torch.autograd.gradgradcheck(case, case.tensors, fast_mode=True)
+    assert _gradgradcheck(case, case.tensors)
 
 
 def _first(outputs):
@@ -114,7 +125,7 @@ def test_inputs_made_of_one_another(case):
     expected, = torch.autograd.grad(function(x), x)
     gradient, = torch.autograd.grad(function(x), x, create_graph=True)
     torch.testing.assert_close(gradient, expected)
-    assert torch.autograd.gradgradcheck(function, x, fast_mode=True)
+    assert _gradgradcheck(function, x)
 
 
 @pytest.mark.parametrize('name', ['pixel_attention', 'criss_cross'])

@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from mmseg_attn.cli import parser_of
+from mmseg_attn.cli import parse
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -43,5 +43,5 @@ def fails(result: subprocess.CompletedProcess) -> str:
 
 def run_here(name: str, *arguments: object) -> int | None:
     """A command within this process, where it raises its errors: a start of it takes seconds."""
-    args = parser_of(name).parse_args(list(map(str, arguments)))
+    args = parse(name, list(map(str, arguments)))
     return import_module(f'mmseg_attn.cli.{name}').main(args)

@@ -77,7 +77,7 @@ def test_the_report(official):
     (['EMANet.pth', 'EMANet.pth/out.pth'], 'cannot write EMANet.pth'),
     (['EMANet.pth', 'out.pth', '--cfg-options', 'model.decode_head.channels.x=1'], 'there is no setting'),
     (['EMANet.pth', 'out.pth', '--cfg-options', 'nonsense'], '--cfg-options takes KEY=VALUE'),
-    (['EMANet.pth', 'out.pth', '--config', CONFIGS / 'emanet_r101_voc.py'], 'the weights do not fit the model')])
+    (['EMANet.pth', 'out.pth', '--config', CONFIGS / 'emanet_r101_voc.py'], 'the weights are not those of the model')])
 def test_one_readable_error(official, arguments, message):
     assert message in fails(tool('convert_checkpoint.py', *arguments, cwd=official))
     assert {path.name for path in official.iterdir()} == {'EMANet.pth'}

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch.export import Dim
 
+from mmseg_attn.environment import has_operators
 from mmseg_attn.models.upsample import CARAFE
 from tests.helpers import GOLDEN, randomize
 from tests.naive import carafe as naive
@@ -122,8 +123,10 @@ def test_wrong_arguments(arguments, message):
         CARAFE(**dict(channels=4, scale_factor=2) | arguments)
 
 
-@pytest.mark.parametrize('scope', ["init_default_scope('mmseg')", 'pass'])
+@pytest.mark.parametrize('scope', [pytest.param("init_default_scope('mmseg')", marks=pytest.mark.slow), 'pass'])
 def test_mmcv_builds_it_in_a_fresh_process(scope):
+    if 'mmseg' in scope and not has_operators():
+        pytest.skip('mmcv imports mmseg first, which fails without operators')
     code = f'''
 from mmcv.cnn import build_upsample_layer
 from mmengine.registry import init_default_scope

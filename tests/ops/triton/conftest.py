@@ -2,7 +2,7 @@
 
 Triton asks for its interpreter when it is imported, and a process whose Triton interprets cannot compile. So without a
 GPU every file here runs in a process of its own, with TRITON_INTERPRET=1. To choose single tests there:
-TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention.py -k strides
+TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention_strides.py -k slices
 """
 
 import os
