@@ -85,7 +85,8 @@ def write_train_ids(source: Path) -> bool:
         UserError: the label map cannot be read, or holds what is no id.
     """
     try:
-        ids = np.array(Image.open(source))
+        with Image.open(source) as image:
+            ids = np.array(image)
     except Exception as error:  # decoders raise whatever they come across
         raise UserError(f'{source} cannot be read ({error}): remove {source.parents[2]} and run again') from error
     if ids.dtype != np.uint8 or ids.ndim != 2 or ids.max() >= NUM_IDS:
@@ -108,8 +109,11 @@ def to_train_ids(ids: np.ndarray) -> np.ndarray:
 
 
 def _holds(path: Path, label: np.ndarray) -> bool:
+    if not path.is_file():
+        return False
     try:
-        return path.is_file() and np.array_equal(np.array(Image.open(path)), label)
+        with Image.open(path) as image:
+            return np.array_equal(np.array(image), label)
     except Exception:  # damaged, and so to be written anew
         return False
 
