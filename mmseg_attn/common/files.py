@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -15,6 +16,7 @@ from .errors import UserError
 
 # A folder has its second name only once it is locked, so that no other process takes it for an abandoned one.
 NEW, PARTIAL, LOCK, REPLACED = '.new-', '.partial-', '.lock', '.replaced'
+SECONDS_TO_LOCK = 600  # more than it can take, on any machine
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -152,3 +154,9 @@ def _remove_abandoned(folder: Path) -> None:
                 shutil.rmtree(partial, ignore_errors=True)
         except (Timeout, OSError, NotImplementedError):
             continue  # in use, or just finished
+    for new in folder.glob(f'{NEW}*'):
+        try:
+            if time.time() - new.stat().st_mtime > SECONDS_TO_LOCK:
+                shutil.rmtree(new, ignore_errors=True)
+        except OSError:
+            continue  # it has its second name by now

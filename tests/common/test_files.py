@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -168,3 +169,11 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
     with pytest.raises(UserError, match=r'cannot write .*/a\.txt: No space left on device'):
         full()
     assert not list(tmp_path.iterdir())
+
+
+def test_what_was_killed_before_its_lock_is_removed_later(tmp_path):
+    for name, age in (('.new-old', 3600), ('.new-now', 0)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    write_text(tmp_path / 'a.txt', 'a')
+    assert sorted(each.name for each in tmp_path.iterdir()) == ['.new-now', 'a.txt']

@@ -134,6 +134,6 @@ def make_camvid(folder: Path, counts: dict[str, int], suffix: str = '.png') -> N
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """All files below a folder; the lock of a run is no part of what it makes."""
+    """All files below a folder; the locks of a run are no part of what it makes."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob('*'))
-            if path.is_file() and path.suffix != '.lock'}
+            if path.is_file() and path.suffix != '.lock' and path.name != '.lock'}

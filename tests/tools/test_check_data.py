@@ -298,7 +298,7 @@ def test_a_sheet_of_before_does_not_stay(data, check):
     (CONFIGS / 'emanet_r18_camvid.py', ['--nproc', '0'], r'--nproc must be at least 1, got 0'),
     (CONFIGS / 'emanet_r18_camvid.py', ['--cfg-options', 'no_value'], r'--cfg-options takes KEY=VALUE'),
     (CONFIGS / 'emanet_r18_camvid.py', ['--cfg-options', 'model.decode_head.type=EMAHed'], r'did you mean EMAHead'),
-    (CONFIGS / 'emanet_r18_camvid.py', ['--out-dir', '/proc/out'], r'/proc/out cannot be written to')])
+    (CONFIGS / 'emanet_r18_camvid.py', ['--out-dir', '/proc/out'], r'cannot write into the folder /proc/out')])
 def test_errors_of_the_user(data, check, config, arguments, message):
     with pytest.raises(UserError, match=message):
         check(*arguments, config=config)
