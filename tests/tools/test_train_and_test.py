@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.tools.command import CONFIGS, FEW, fails, succeeds, tool
+from mmseg_attn.common.errors import UserError
+from tests.tools.command import CONFIGS, FEW, fails, run_here, succeeds, tool
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ EMANET = CONFIGS / 'emanet_r18_shapes.py'
 VALIDATE_FEW = ['val_dataloader.dataset.indices=4', 'test_dataloader.dataset.indices=4']
 
 
+@pytest.mark.slow
 def test_train_evaluate_draw_and_resume(folder):
     log = succeeds(tool('train.py', EMANET, '--cfg-options', *FEW, *VALIDATE_FEW, cwd=folder))
     assert 'Effective batch size 2 = 2 images x 1 processes; learning rate 0.003, which was chosen for' in log
@@ -70,8 +72,10 @@ def test_one_readable_error(folder, arguments, expected):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='--amp works on a GPU')
-def test_amp_without_a_gpu(folder):
-    assert '--amp needs a GPU' in fails(tool('train.py', NON_LOCAL, '--amp', cwd=folder))
+def test_amp_without_a_gpu(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match='--amp needs a GPU'):
+        run_here('train', NON_LOCAL, '--amp')
 
 
 def test_a_label_out_of_range(tmp_path, shapes_root):
@@ -88,10 +92,13 @@ def test_a_label_out_of_range(tmp_path, shapes_root):
     assert 'holds the values [200], which are no classes' in message
 
 
-def test_test_without_a_checkpoint(folder):
-    assert 'there is no checkpoint nothing.pth' in fails(tool('test.py', NON_LOCAL, 'nothing.pth', cwd=folder))
+def test_test_without_a_checkpoint(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UserError, match=r'there is no checkpoint nothing\.pth'):
+        run_here('test', NON_LOCAL, 'nothing.pth')
 
 
+@pytest.mark.slow
 def test_a_failed_download(folder):
     message = fails(tool('train.py', NON_LOCAL, '--cfg-options', 'model.pretrained=http://127.0.0.1:9/resnet.pth', *FEW,
                          cwd=folder))
