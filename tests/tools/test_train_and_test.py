@@ -57,7 +57,7 @@ def test_train_evaluate_draw_and_resume(folder):
 @pytest.mark.parametrize(('arguments', 'expected'), [
     (['configs/emanet.py'], 'there is no config file configs/emanet.py'),
     ([CONFIGS / 'emanet_r101_vok.py'], 'did you mean .*emanet_r101_voc.py'),
-    ([CONFIGS / 'emanet_r101_voc.py'], 'data/VOCdevkit/VOC2012 does not exist .*\n.*prepare_data.py voc'),
+    ([CONFIGS / 'emanet_r101_voc.py'], 'data/VOCdevkit/VOC2012 does not exist .*\n.*prepare_data voc'),
     ([CONFIGS / 'emanet_r18_camvid.py'], 'data/camvid does not exist'),
     ([NON_LOCAL, '--cfg-options', 'model.decode_head.type=mmseg_attn.EMAHed'], 'did you mean mmseg_attn.EMAHead'),
     ([NON_LOCAL, '--cfg-options', 'model.decode_head.type=FNCHead'], 'did you mean .*FCNHead'),
