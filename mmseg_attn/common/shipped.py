@@ -34,7 +34,7 @@ def find_config(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    if path.is_dir():
+    if path.is_dir() or path == Path('configs'):
         raise UserError(f'{path} is a folder, and a config is a file; mmseg-attn configs lists those of this package')
     name = path.relative_to('configs') if path.parts[:1] == ('configs', ) else path
     for candidate in (name, name.with_name(f'{name.name}.py')):

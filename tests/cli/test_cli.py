@@ -7,7 +7,7 @@ import pytest
 from mmengine.config import Config
 
 from mmseg_attn import __version__
-from mmseg_attn.cli import COMMANDS, export, main, parser_of
+from mmseg_attn.cli import COMMANDS, export, main, parse, parser_of
 from mmseg_attn.cli.configs import copy_configs, matching
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import config_names, configs_folder
@@ -78,6 +78,18 @@ def test_configs_are_copied_with_their_bases(tmp_path):
         ours, theirs = (Config.fromfile(folder / name) for folder in (configs_folder(), tmp_path))
         assert ours.to_dict() == theirs.to_dict()
     copy_configs(names, tmp_path)
+    copy_configs(names, configs_folder())  # onto themselves
     (tmp_path / 'emanet_r18_shapes.py').write_text('mine = 1')
     with pytest.raises(UserError, match=r'emanet_r18_shapes.py exists with another content'):
         copy_configs(names, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='has no such pipes')
+def test_a_reader_that_has_enough_is_no_error():
+    command = f'{sys.executable} -m mmseg_attn configs | head -n 1'
+    result = subprocess.run(['bash', '-c', command], capture_output=True, text=True, cwd=ROOT)
+    assert (result.stdout.count('\n'), result.stderr) == (1, '')
+
+
+def test_the_command_of_a_report_can_be_typed():
+    assert parse('configs', ['a b*', '--copy', 'x']).command == "mmseg-attn configs 'a b*' --copy x"

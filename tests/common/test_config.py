@@ -51,7 +51,8 @@ def test_what_is_no_config_is_told_in_one_message(tmp_path, text, message):
 
 @pytest.mark.parametrize(('path', 'message'), [
     ('emanet_r18_shape.py', 'there is no config file .*did you mean .*emanet_r18_shapes'),
-    ('nothing/like_this.py', 'there is no config file .*the folder nothing does not exist either')])
+    ('nothing/like_this.py', 'there is no config file .*the folder nothing does not exist either'),
+    ('', r'^\. is a folder, and a config is a file'), ('/', '^/ is a folder'), ('configs', 'configs')])
 def test_a_missing_config_is_told_with_what_is_near(tmp_path, monkeypatch, path, message):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):

@@ -22,6 +22,8 @@ def _head(**settings):
     (dict(default_scope=None), r"default_scope=None: .*default_scope='mmseg'"),
     (_head(type='mmseg_attn.EMAHeed'), r"model.decode_head.type='mmseg_attn.EMAHeed' is unknown: did you mean"),
     ({'train_dataloader.dataset.type': 'CamVidDatasett'}, r"train_dataloader.dataset.type='CamVidDatasett' is unknown"),
+    ({'train_dataloader.dataset': 'x'}, r"train_dataloader.dataset must be dict\(type=..., ...\), got 'x'"),
+    ({'model.decode_head.type': 3}, r'model.decode_head.type must be a name, got 3'),
     (dict(model=None), 'has no model')])
 def test_a_setting_that_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)
@@ -81,3 +83,11 @@ def test_a_foreign_folder_is_not_taken_for_context_shapes(tmp_path):
     (tmp_path / 'photo.jpg').touch()
     with pytest.raises(UserError, match=r'is not a ContextShapes data set \(from here.data_root\)'):
         check_dataset(dict(type='mmseg_attn.ContextShapesDataset', data_root=str(tmp_path)), 'here')
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    (dict(data_root=3), 'here.data_root must be the name of a folder, got 3'),
+    (dict(data_root='nowhere', data_prefix=None), r'nowhere does not exist \(from here')])
+def test_a_data_set_of_a_wrong_form(settings, message):
+    with pytest.raises(UserError, match=message):
+        check_dataset(dict(type='BaseSegDataset', pipeline=[], **settings), 'here')
