@@ -1,6 +1,6 @@
 """The head of A2-Net."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from mmseg_attn.attention.a2net import DoubleAttention
 from mmseg_attn.registry import MODELS
@@ -39,7 +39,3 @@ class A2Head(AttentionHead):
         self.out_conv = nn.Identity() if openseg else self.conv(self.channels, self.channels)
         if self.concat_input:
             self.cat_conv = self.concat_conv(self.in_channels + self.channels, self.channels)
-
-    def forward_feature(self, x: Tensor) -> Tensor:
-        out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(x, out) if self.concat_input else out

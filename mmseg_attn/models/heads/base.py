@@ -1,6 +1,5 @@
 """What the heads share: mmseg's configuration of layers, and the way from backbone features to logits."""
 
-from abc import abstractmethod
 from functools import partial
 
 import torch
@@ -25,14 +24,20 @@ class AttentionHead(BaseDecodeHead):
         kwargs: arguments of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
     """
 
+    concat_input = False
+
     def __init__(self, *args, upsample_features: dict | None = None, upsample_logits: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self.upsample_features = _build_upsampler(upsample_features, self.channels)
         self.upsample_logits = _build_upsampler(upsample_logits, self.out_channels)
 
-    @abstractmethod
     def forward_feature(self, x: Tensor) -> Tensor:
-        """Backbone features (B, in_channels, H, W) -> features before the classifier, (B, channels, H, W)."""
+        """Backbone features (B, in_channels, H, W) -> features before the classifier, (B, channels, H, W).
+
+        in_conv -> attention -> out_conv, and with ``concat_input`` cat_conv of the backbone's features and that.
+        """
+        out = self.out_conv(self.attention(self.in_conv(x)))
+        return self.cat_conv(x, out) if self.concat_input else out
 
     def forward(self, inputs: list[Tensor]) -> Tensor | tuple[Tensor, ...]:
         """Features of the backbone's stages -> logits (B, out_channels, H, W) at the stride of the selected stage,

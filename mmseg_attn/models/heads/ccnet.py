@@ -1,7 +1,5 @@
 """CCNet's head."""
 
-from torch import Tensor
-
 from mmseg_attn.attention.ccnet import CrissCrossAttention
 from mmseg_attn.registry import MODELS
 
@@ -35,7 +33,3 @@ class CCHead(AttentionHead):
         self.out_conv = self.conv(inner_channels, inner_channels if concat_input else self.channels)
         if concat_input:
             self.cat_conv = self.concat_conv(self.in_channels + inner_channels, self.channels)
-
-    def forward_feature(self, x: Tensor) -> Tensor:
-        out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(x, out) if self.concat_input else out

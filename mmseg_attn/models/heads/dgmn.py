@@ -1,7 +1,5 @@
 """The head of Dynamic Graph Message Passing."""
 
-from torch import Tensor
-
 from mmseg_attn.attention.dgmn import DynamicGraphMessagePassing
 from mmseg_attn.registry import MODELS
 
@@ -41,7 +39,3 @@ class DGMNHead(AttentionHead):
         self.out_conv = self.conv(self.channels, self.channels)
         if concat_input:
             self.cat_conv = self.concat_conv(self.in_channels + self.channels, self.channels)
-
-    def forward_feature(self, x: Tensor) -> Tensor:
-        out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(x, out) if self.concat_input else out

@@ -1,7 +1,5 @@
 """The head of GloRe."""
 
-from torch import Tensor
-
 from mmseg_attn.attention.glore import GlobalReasoning
 from mmseg_attn.registry import MODELS
 
@@ -33,6 +31,3 @@ class GloReHead(AttentionHead):
             self.channels, num_nodes=num_nodes, num_states=num_states, normalize=normalize, zero_init=zero_init,
             norm_layer=self.norm_layer, act_layer=self.act_layer)
         self.out_conv = self.conv(self.channels, self.channels)
-
-    def forward_feature(self, x: Tensor) -> Tensor:
-        return self.out_conv(self.attention(self.in_conv(x)))

@@ -1,7 +1,5 @@
 """The Non-local head."""
 
-from torch import Tensor
-
 from mmseg_attn.attention.non_local import NonLocal
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
@@ -38,7 +36,3 @@ class NLHead(AttentionHead):
         self.out_conv = self.conv(self.channels, self.channels)
         if concat_input:
             self.cat_conv = self.concat_conv(self.in_channels + self.channels, self.channels)
-
-    def forward_feature(self, x: Tensor) -> Tensor:
-        out = self.out_conv(self.attention(self.in_conv(x)))
-        return self.cat_conv(x, out) if self.concat_input else out
