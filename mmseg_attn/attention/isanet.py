@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import softmax_attention, softmax_weights
 
-from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, eval_mode, point_indices
+from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, eval_mode, mean, point_indices
 
 Factor = tuple[int, int]
 
@@ -224,5 +224,4 @@ class InterlacedSparseSelfAttention(nn.Module):
         """
         index = point_indices(points, *x.shape[-2:]).to(x.device)
         with eval_mode(self):
-            first, *others = (stage.attention_map(x, index) for stage in self.stages)
-        return sum(others, first) / len(self.stages)
+            return mean(stage.attention_map(x, index) for stage in self.stages)

@@ -1,7 +1,7 @@
 """What two or more attention blocks share."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -35,6 +35,15 @@ def set_inplace(act: nn.Module) -> nn.Module:
     if hasattr(act, 'inplace'):
         act.inplace = True  # type: ignore[assignment]  # nn.Module takes what is neither a tensor nor a module too
     return act
+
+
+def mean(tensors: Iterable[Tensor]) -> Tensor:
+    """Of one or more tensors of one shape, which need not exist at the same time."""
+    rest = iter(tensors)
+    total, count = next(rest), 1
+    for tensor in rest:
+        total, count = total + tensor, count + 1
+    return total / count
 
 
 def zero_init(layer: Any) -> None:

@@ -39,6 +39,7 @@ from .layers import (
     flatten_pixels,
     interpolation_matrix,
     max_pool,
+    mean,
     point_indices,
     unflatten_pixels,
     unpool_weights,
@@ -186,11 +187,6 @@ class _BlockAttention(_SelfAttention):
         return (torch.arange(size, device=device) // (size // num_blocks)).clamp(max=num_blocks - 1)
 
 
-def _mean_map(stages: Sequence[_PooledAttention] | Sequence[_BlockAttention], x: Tensor, index: Tensor) -> Tensor:
-    first, *others = (stage.attention_map(x, index) for stage in stages)
-    return sum(others, first) / len(stages)
-
-
 class BaseObjectContext(nn.Module):
     """Base-OC: one object context of all pixels, merged with the input.
 
@@ -244,7 +240,7 @@ class BaseObjectContext(nn.Module):
         """
         index = point_indices(points, *x.shape[2:]).to(x.device)
         with eval_mode(self):
-            return _mean_map(self.stages, x, index)
+            return mean(stage.attention_map(x, index) for stage in self.stages)
 
 
 class PyramidObjectContext(nn.Module):
@@ -292,7 +288,7 @@ class PyramidObjectContext(nn.Module):
         """
         index = point_indices(points, *x.shape[2:]).to(x.device)
         with eval_mode(self):
-            return _mean_map(self.stages, x, index)
+            return mean(stage.attention_map(x, index) for stage in self.stages)
 
 
 class ASPObjectContext(nn.Module):
