@@ -6,9 +6,6 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
-GETATTR = 'builtins.getattr'
-# Since 2.6 a function can be registered under another name.
-NAMED = torch.__version__ >= (2, 6)  # type: ignore[operator]  # a TorchVersion, which compares with tuples
 STATISTICS = ('min', 'max', 'mean', 'current')
 
 
@@ -21,7 +18,7 @@ def allow_mmengine_checkpoints() -> None:
     number_types = [type(np.dtype(name)) for name in ('float32', 'float64', 'int32', 'int64', 'uint32')]
     torch.serialization.add_safe_globals([
         HistoryBuffer, np.ndarray, np.dtype, *number_types, core.multiarray._reconstruct, core.multiarray.scalar,
-        (_method_of_history, GETATTR) if NAMED else _method_of_history])
+        (_method_of_history, 'builtins.getattr')])
 
 
 def _method_of_history(owner: object, name: str) -> object:
@@ -29,9 +26,3 @@ def _method_of_history(owner: object, name: str) -> object:
     if owner is not HistoryBuffer or name not in STATISTICS:
         raise UnpicklingError(f'GLOBAL getattr was not an allowed global by default: of {owner!r} for {name!r}')
     return getattr(owner, name)
-
-
-if not NAMED:
-    # Before it PyTorch looks a function up under its own name.
-    _method_of_history.__module__, _, name = GETATTR.rpartition('.')
-    _method_of_history.__qualname__ = _method_of_history.__name__ = name

@@ -56,12 +56,7 @@ def register_flops(*operators: Operator) -> Callable:
     packets = [getattr(torch.ops.mmseg_attn, op.__name__) for op in operators]
 
     def register(formula: Callable) -> Callable:
-        if torch.__version__ >= (2, 5):  # type: ignore[operator]  # a TorchVersion, which compares with tuples
-            register_flop_formula(packets)(formula)
-        else:
-            # The function of torch 2.4 puts a custom operator where the counter does not look.
-            from torch.utils.flop_counter import flop_registry, shape_wrapper
-            flop_registry.update(dict.fromkeys(packets, shape_wrapper(formula)))
+        register_flop_formula(packets)(formula)
         return formula
     return register
 

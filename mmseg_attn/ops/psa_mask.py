@@ -38,7 +38,7 @@ def relative_to_absolute(logits: Tensor, mask_size: Sequence[int]) -> Tensor:
 
 
 def _at_least_zero(side: int) -> int:
-    # While tracing it is a SymInt, which PyTorch annotates as an int too. The compiler of torch 2.4 refuses sym_max of
+    # While tracing it is a SymInt, which PyTorch annotates as an int too. The compiler of torch 2.6 refuses sym_max of
     # integers, and max would tie an export to one of the two.
     return max(side, 0) if isinstance(side, int) else torch.sym_max(side, 0)
 
