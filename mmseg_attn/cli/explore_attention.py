@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.shipped import config_names
+from mmseg_attn.common.shipped import shipped_config
 
 Pair = tuple[str, str]
 ORDER = 'first come pairs of CONFIG and CHECKPOINT, then the images'
@@ -71,7 +71,7 @@ def split_files(files: list[str]) -> tuple[list[Pair], list[str]]:
 
 
 def _is_config(name: str) -> bool:
-    return Path(name).suffix in CONFIG_SUFFIXES or f'{name.removeprefix("configs/")}.py' in config_names()
+    return Path(name).suffix in CONFIG_SUFFIXES or shipped_config(name) is not None
 
 
 def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[str]) -> None:

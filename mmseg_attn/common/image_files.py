@@ -7,8 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 OPENCV_FORMATS = frozenset({'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM'})  # mmseg reads images by it
-SUFFIXES = tuple(spelt for suffix in ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
-                 for spelt in (suffix, suffix.upper()))
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
 
 
 class ImageFileError(ValueError):
@@ -92,5 +91,6 @@ def hint_at(path: Path) -> str:
     """What is there instead of a missing file: another suffix, or not even the folder."""
     if not path.parent.is_dir():
         return f': there is no folder {path.parent}'
-    near = [path.stem + suffix for suffix in SUFFIXES if (path.parent / (path.stem + suffix)).is_file()]
+    spelt = [spelling for suffix in IMAGE_SUFFIXES for spelling in (suffix, suffix.upper())]
+    near = [path.stem + suffix for suffix in spelt if (path.parent / (path.stem + suffix)).is_file()]
     return f'; there is {", ".join(near)}' if near else ''

@@ -36,11 +36,20 @@ def find_config(path: str | os.PathLike) -> Path:
         return path
     if path.is_dir() or path == Path('configs'):
         raise UserError(f'{path} is a folder, and a config is a file; mmseg-attn configs lists those of this package')
-    name = path.relative_to('configs') if path.parts[:1] == ('configs', ) else path
-    for candidate in (name, name.with_name(f'{name.name}.py')):
-        if not path.is_absolute() and (configs_folder() / candidate).is_file():
-            return configs_folder() / candidate
-    raise UserError(f'there is no config file {path}{_suggest(path)}')
+    found = shipped_config(path)
+    if found is None:
+        raise UserError(f'there is no config file {path}{_suggest(path)}')
+    return found
+
+
+def shipped_config(path: str | os.PathLike) -> Path | None:
+    """The file of a shipped config, if ``path`` names one."""
+    name = Path(path)
+    name = name.relative_to('configs') if name.parts[:1] == ('configs', ) else name
+    if name.is_absolute() or not name.name:
+        return None
+    candidates = (configs_folder() / candidate for candidate in (name, name.with_name(f'{name.name}.py')))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
 def _suggest(path: Path) -> str:

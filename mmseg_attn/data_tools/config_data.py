@@ -10,6 +10,7 @@ from mmseg.registry import DATASETS
 from mmseg_attn.common.classes import datasets_in
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.palette import default_palette
 
 from .class_map import ClassMap
@@ -17,7 +18,6 @@ from .findings import Finding, Level, count
 from .pairs import Pair
 
 SPLITS = ('train', 'val', 'test')
-IMAGE_SUFFIXES = frozenset({'.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif'})
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from mmengine.config import Config
 
+from mmseg_attn.common.config_checks import heads_of
+
 from .config_data import ConfigData, last_head
 from .findings import Finding, Level
 
@@ -17,20 +19,9 @@ def check_settings(cfg: Config, data: list[ConfigData]) -> list[Finding]:
             *_check_evaluators(cfg, {one.split for one in data}, ignored)]
 
 
-def _heads(model: dict) -> list[tuple[str, dict]]:
-    heads = []
-    for part in ('decode_head', 'auxiliary_head'):
-        found = model.get(part) or []
-        if isinstance(found, list | tuple):
-            heads += [(f'model.{part}.{i}', head) for i, head in enumerate(found)]
-        else:
-            heads.append((f'model.{part}', found))
-    return heads
-
-
 def _check_heads(model: dict, data: list[ConfigData], ignored: int | None) -> list[Finding]:
     findings = []
-    for where, head in _heads(model):
+    for where, head in heads_of(model):
         for one in data:
             number = len(one.class_map.classes)
             # One output channel may stand for two classes.
