@@ -20,7 +20,7 @@ DEPTHS: dict[tuple[int, ...], dict[bool, int]] = {
     (3, 8, 36, 3): {True: 152}}
 # Settings that change nothing in what the network computes in evaluation.
 IGNORED_SETTINGS = {'init_cfg', 'pretrained', 'loss_decode', 'sampler', 'dropout_ratio', 'norm_eval', 'frozen_stages',
-               'with_cp', 'ignore_index'}
+                    'with_cp', 'ignore_index'}
 IGNORED_NORM_SETTINGS = {'requires_grad', 'momentum'}
 PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head', 'test_cfg')
 

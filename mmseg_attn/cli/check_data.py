@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 from mmseg_attn.common.arguments import add_cfg_options, check_at_least
-from mmseg_attn.common.errors import UserError
 
 SPLITS = 'train', 'val', 'test'
 MOST_FILES = 5
@@ -45,13 +44,7 @@ def main(args: argparse.Namespace) -> int:
     out_dir = args.out_dir or Path(cfg.work_dir) / 'check_data'
     require_writable(out_dir)
     check = DataCheck(cfg, args.nproc or available_cpus())
-    try:
-        check.run(splits_of(cfg, args.splits))
-    except KeyboardInterrupt:
-        return 130
+    check.run(splits_of(cfg, args.splits))
     check.print(Console(), most_files=MOST_FILES)
-    try:
-        write(check, out_dir, Path(args.config).stem)
-    except OSError as error:
-        raise UserError(f'{out_dir} cannot be written to: {error.strerror or error}') from error
+    write(check, out_dir, Path(args.config).stem)
     return 1 if check.count(Level.ERROR) else 0

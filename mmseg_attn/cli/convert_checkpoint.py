@@ -103,10 +103,7 @@ def read_config(path: str) -> Config:
 
 def write(conversion: Conversion, args: argparse.Namespace, exact: Config | None, meta: dict | None) -> None:
     from mmseg_attn.common.files import atomic_write
-    try:
-        conversion.save(args.out, meta)
-        if args.write_config:
-            with atomic_write(args.write_config) as partial:
-                exact.dump(str(partial))
-    except OSError as error:
-        raise UserError(f'cannot write {error.filename or args.out}: {error.strerror or error}') from error
+    conversion.save(args.out, meta)
+    if args.write_config:
+        with atomic_write(args.write_config) as partial:
+            exact.dump(str(partial))

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         batch.run(console)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     except OSError as error:
         raise UserError(f'cannot write into {args.out}: {error.strerror or error}') from error
     finally:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from mmseg_attn.common.arguments import check_at_least
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 # The data_root of the configs, one of them, and the settings by which it is told where the data are.
 DATA_ROOT = {'voc': 'data/VOCdevkit/VOC2012', 'cityscapes': 'data/cityscapes', 'camvid': 'data/camvid'}
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
         prepare(args)
     except KeyboardInterrupt:
         print('\nInterrupted. The same command goes on where it stopped.', file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         # Such as a full disk or a folder that must not be written to; the file is the user's to mend.
         raise UserError(f'{error.filename or os.fspath(args.data_root)}: {error.strerror or error}') from error

@@ -50,7 +50,7 @@ def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, cons
 
 
 def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], device: str, count: int, pictures: Path,
-                console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
+                       console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
     """Costs of the trained networks, the size of the image that they were measured on, and pictures of predictions."""
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task('predictions', total=len(configs) + ROUNDS)

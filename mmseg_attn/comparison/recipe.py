@@ -9,7 +9,7 @@ from mmseg_attn.common.config_checks import check_config, check_training
 from mmseg_attn.common.errors import UserError
 
 COMPARED_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
-            'param_scheduler', 'custom_hooks', 'load_from')
+                 'param_scheduler', 'custom_hooks', 'load_from')
 # What belongs to a head: its losses, what it needs of the backbone, and an upsampler or neck before it.
 HEAD_KEYS = ('model.decode_head', 'model.auxiliary_head', 'model.neck', 'model.backbone.out_indices')
 IRRELEVANT_KEYS = ('train_cfg.val_interval', )
