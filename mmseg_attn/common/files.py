@@ -32,15 +32,15 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         UserError: the folder cannot be written to, the disk is full, or a folder would replace a file or the other way
             round.
     """
-    path = Path(os.path.realpath(path))
-    with _named_errors(path):
+    name, path = path, Path(os.path.realpath(path))
+    with _named_errors(name):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned_once(path.parent)
         folder, lock = _locked_folder(path.parent)
     try:
-        with _named_errors(path, DISK_ERRORS):
+        with _named_errors(name, DISK_ERRORS):
             yield folder / path.name
-        with _named_errors(path):
+        with _named_errors(name):
             _flush(folder / path.name)
             _replace(folder / path.name, path)
     finally:
@@ -79,14 +79,14 @@ def require_writable(folder: str | Path) -> None:
 
 
 @contextmanager
-def _named_errors(path: Path, numbers: set[int] | None = None) -> Iterator[None]:
+def _named_errors(name: str | Path, numbers: set[int] | None = None) -> Iterator[None]:
     """Errors of the operating system, of these numbers or of any, under the name that the user knows."""
     try:
         yield
     except OSError as error:
         if numbers is not None and error.errno not in numbers:
             raise
-        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+        raise UserError(f'cannot write {name}: {error.strerror or error}') from error
 
 
 def _locked_folder(parent: Path) -> tuple[Path, FileLock]:

@@ -95,7 +95,7 @@ def _generate(root: Path, final: Path) -> None:
     names = [f'{split}_{i:04d}' for split in ('train', 'val') for i in range(CONTENT[split])]
     for seed, name in enumerate(track(names, f'Drawing ContextShapes into {final}')):
         image, label = draw_image(np.random.RandomState(seed))
-        Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.png')
+        Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.png', compress_level=1)
         label_image = Image.fromarray(label, mode='P')
         label_image.putpalette(palette)
         label_image.save(root / 'SegmentationClass' / f'{name}.png')

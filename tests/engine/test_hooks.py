@@ -14,6 +14,9 @@ from mmseg_attn.engine.hooks import CheckLabelsHook
 def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
     cfg = Config.fromfile('configs/emanet_r18_shapes.py')
     cfg.merge_from_dict({
+        # Loaders that Python collects before their workers have ended wait for them for five seconds each.
+        **{f'{split}_dataloader.num_workers': 0 for split in ('train', 'val', 'test')},
+        **{f'{split}_dataloader.persistent_workers': False for split in ('train', 'val', 'test')},
         'work_dir': str(tmp_path / name), 'experiment_name': name, 'log_level': 'WARNING',
         'train_dataloader.batch_size': 2, 'train_dataloader.dataset.data_root': str(shapes_root),
         'val_dataloader.dataset.data_root': str(shapes_root), 'val_dataloader.dataset.indices': 2,
@@ -37,8 +40,7 @@ def test_resuming_gives_the_weights_of_a_straight_run(tmp_path, shapes_root, num
 
 
 def test_a_label_that_is_no_class_is_named(tmp_path, shapes_root):
-    runner = _runner(tmp_path, 'labels', shapes_root, 2, **{'train_dataloader.num_workers': 0,
-                                                            'train_dataloader.persistent_workers': False})
+    runner = _runner(tmp_path, 'labels', shapes_root, 2)
     runner.model.decode_head.num_classes = 3
     hook = next(h for h in runner.hooks if type(h).__name__ == 'CheckLabelsHook')
     batch = next(iter(runner.build_dataloader(copy.deepcopy(runner.cfg.train_dataloader))))

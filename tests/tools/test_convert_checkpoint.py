@@ -74,7 +74,7 @@ def test_the_report(official):
     (['nothing.pth', 'out.pth'], 'there is no checkpoint nothing.pth'),
     (['EMANet.pth', 'out.pth', '--method', 'ccnet'], 'it looks like emanet of XiaLiPKU/EMANet'),
     (['EMANet.pth', 'out.pth', '--write-config', 'out.yml'], '--write-config writes Python'),
-    (['EMANet.pth', 'EMANet.pth/out.pth'], 'cannot write EMANet.pth'),
+    (['EMANet.pth', 'EMANet.pth/out.pth'], 'cannot write EMANet.pth/out.pth: File exists'),
     (['EMANet.pth', 'out.pth', '--cfg-options', 'model.decode_head.channels.x=1'], 'there is no setting'),
     (['EMANet.pth', 'out.pth', '--cfg-options', 'nonsense'], '--cfg-options takes KEY=VALUE'),
     (['EMANet.pth', 'out.pth', '--config', CONFIGS / 'emanet_r101_voc.py'], 'the weights are not those of the model')])

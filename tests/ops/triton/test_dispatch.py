@@ -65,7 +65,11 @@ OPERATORS = {
 }
 
 
-@pytest.mark.parametrize('name', OPERATORS)
+SLOWLY_INTERPRETED = 'criss_cross-backward', 'message_passing', 'message_passing-backward'
+
+
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOWLY_INTERPRETED else ()) for name in OPERATORS])
 def test_a_compiler_is_told_the_true_shapes_and_strides(name, device):
     function, shapes, options = OPERATORS[name]
     dense = [torch.randn(shape, device=device) for shape in shapes]
