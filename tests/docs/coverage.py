@@ -40,6 +40,8 @@ COMMANDS = (
     (r'\bpython (-m benchmarks\.|benchmarks/)\w+', RUN),
     (r'\bpython (-c|-m timeit) ', RUN),
     (r'^python -m pytest tests/export/test_files\.py$', 'tests/export/test_files.py::test_every_head'),
+    (r'^pytest tests/(attention|models/heads) -k ',
+     'tests/docs/test_adding_a_method.py::test_the_batteries_take_block_and_head'),
     (r'^pytest ', RUN),
     (r'^ruff check --fix \.$|^python docs/generate\.py', 'tests/docs/test_adding_a_method.py::test_what_it_takes'),
 )

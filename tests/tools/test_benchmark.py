@@ -138,8 +138,8 @@ def test_as_a_command(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path, number):
-    command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), '--methods', 'glore', '--sizes', '4x4', '16x16',
-               '--modes', 'forward', '--runs', '200', *map(str, TINY)]
+    command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), '--methods', 'glore', '--sizes', '4x4', '64x64',
+               '--modes', 'forward', '--runs', '500', *map(str, TINY)]
     out = tmp_path / 'work_dirs' / 'benchmark' / 'benchmark.json'
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not (out.is_file() and json.loads(out.read_text())['rows']):
