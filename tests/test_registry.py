@@ -27,6 +27,7 @@ print(type(MODELS.build(dict(type='EMAHead', ema_channels=8, num_bases=4, num_st
         'mmseg_attn.models.heads.emanet', 'mmseg.models.decode_heads.ema_head'], result.stderr
 
 
+@pytest.mark.slow
 def test_init_model_and_inferencer_after_dump_and_reload(tmp_path):
     result = _run(BUILD + f'''
 import numpy as np

@@ -91,8 +91,9 @@ def test_state_dict_round_trip(name):
     assert torch.equal(block(x), other(x))
 
 
-# Of these, whose graphs take many seconds, the quick run exports the heads only (tests/export).
-SLOW_EXPORTS = 'dgmn', 'psanet'
+# Of these the graphs take many seconds.
+SLOW_EXPORTS = 'dgmn', 'isanet', 'psanet'
+SLOW_COMPILED = 'a2net', 'dgmn', 'isanet'
 
 
 def _others_slow(names, slow=()):
@@ -106,7 +107,7 @@ def _others_slow(names, slow=()):
 
 
 @pytest.mark.parametrize('training', [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize('name', _others_slow(BLOCKS))
+@pytest.mark.parametrize('name', _others_slow(BLOCKS, SLOW_COMPILED))
 def test_compiles_as_one_graph(name, training):
     torch._dynamo.reset()
     block = randomize(BLOCKS[name]()).train(training)

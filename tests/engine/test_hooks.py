@@ -25,7 +25,8 @@ def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
     return Runner.from_cfg(cfg)
 
 
-@pytest.mark.parametrize('num_workers', [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('num_workers', [0, 2])
 def test_resuming_gives_the_weights_of_a_straight_run(tmp_path, shapes_root, num_workers):
     workers = {'train_dataloader.num_workers': num_workers, 'train_dataloader.persistent_workers': num_workers > 0,
                'train_cfg.val_interval': 100}

@@ -46,6 +46,7 @@ def test_every_head(name, file_format, tmp_path):
 
 
 @ONNX
+@pytest.mark.slow
 def test_what_an_onnx_file_says_of_itself(tmp_path):
     import onnxruntime
     path = tmp_path / 'model.onnx'

@@ -26,6 +26,7 @@ def files(tmp_path):
     return save(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_pt2_file(export, files, tmp_path):
     out = export(*files, '--format', 'torch-export', '--size', 64, 80, '--normalize', '--argmax')
     assert 'Wrote glore.pt2' in out

@@ -77,6 +77,7 @@ def test_amp_without_a_gpu(folder, monkeypatch):
         run_here('train', NON_LOCAL, '--amp')
 
 
+@pytest.mark.slow
 def test_a_label_out_of_range(tmp_path, shapes_root):
     data = tmp_path / 'data' / 'camvid'
     for split in ('train', 'val'):

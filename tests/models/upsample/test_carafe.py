@@ -123,7 +123,8 @@ def test_wrong_arguments(arguments, message):
         CARAFE(**dict(channels=4, scale_factor=2) | arguments)
 
 
-@pytest.mark.parametrize('scope', [pytest.param("init_default_scope('mmseg')", marks=pytest.mark.slow), 'pass'])
+@pytest.mark.slow
+@pytest.mark.parametrize('scope', ["init_default_scope('mmseg')", 'pass'])
 def test_mmcv_builds_it_in_a_fresh_process(scope):
     if 'mmseg' in scope and not has_operators():
         pytest.skip('mmcv imports mmseg first, which fails without operators')
