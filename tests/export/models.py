@@ -28,8 +28,8 @@ HEADS = {stem: dict(variants[0], type=name) for stem, heads in HEADS_OF.items() 
     'non_local-concatenation': dict(type='NLHead', mode='concatenation'),
     'non_local-sub_sample': dict(type='NLHead', sub_sample='after'),
     'non_local-carafe': dict(type='NLHead', upsample_features=dict(type='mmseg_attn.CARAFE', scale_factor=2)),
-    # Every block of every size is in the graph by itself: the four sizes of the paper take four minutes.
-    'ocnet-pyramid': dict(type='OCHead', context='pyramid', context_cfg=dict(sizes=(1, 3))),
+    # Every block of every grid is in the graph by itself: the paper's four grids take four minutes.
+    'ocnet-pyramid': dict(type='OCHead', context='pyramid', context_cfg=dict(scales=(1, 3))),
     'ocnet-asp': dict(type='OCHead', context='asp', context_cfg=dict(dilations=(2, 4))),
     'psanet': dict(type='PSAHead', crop_size=SIZE),
     'psanet-small_mask': dict(type='PSAHead', mask_size=(5, 7), psa_type='collect', shrink_factor=1),
