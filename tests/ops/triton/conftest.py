@@ -32,7 +32,9 @@ class InterpretedTests(pytest.Item):
     def runtest(self):
         if not kernels.USABLE:
             pytest.skip('needs Triton, and PyTorch 2.7 or newer')
-        command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', self.config.option.markexpr]
+        # Importing hypothesis, which no test here uses, takes two of the six seconds in which a process starts.
+        command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:hypothesispytest',
+                   '-m', self.config.option.markexpr]
         done = subprocess.run([*command, self.path], capture_output=True, text=True, cwd=self.config.rootpath,
                               env={**os.environ, 'TRITON_INTERPRET': '1'})
         if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
