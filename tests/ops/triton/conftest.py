@@ -25,20 +25,28 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 class InterpretedFile(pytest.File):
     def collect(self):
-        yield InterpretedTests.from_parent(self, name='interpreted')
+        yield InterpretedTests.from_parent(self, name='interpreted', chosen='not slow')
+        if 'mark.slow' in self.path.read_text(encoding='utf-8'):
+            slow = InterpretedTests.from_parent(self, name='interpreted-slow', chosen='slow')
+            slow.add_marker(pytest.mark.slow)
+            yield slow
 
 
 class InterpretedTests(pytest.Item):
+    def __init__(self, *, chosen: str, **kwargs):
+        super().__init__(**kwargs)
+        self.chosen = chosen
+
     def runtest(self):
         if not kernels.USABLE:
             pytest.skip('needs Triton, and PyTorch 2.7 or newer')
         # Importing hypothesis, which no test here uses, takes two of the six seconds in which a process starts.
         command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:hypothesispytest',
-                   '-m', self.config.option.markexpr]
+                   '-m', self.chosen]
         done = subprocess.run([*command, self.path], capture_output=True, text=True, cwd=self.config.rootpath,
                               env={**os.environ, 'TRITON_INTERPRET': '1'})
         if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
-            pytest.skip(f'none is {self.config.option.markexpr}')
+            pytest.skip(f'none is {self.chosen}')
         if done.returncode:
             pytest.fail(done.stdout + done.stderr, pytrace=False)
 
