@@ -42,7 +42,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             yield folder / path.name
         with _named_errors(name):
             _flush(folder / path.name)
-            _replace(folder / path.name, path)
+            _replace(folder / path.name, path, name)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.release(force=True)
@@ -99,9 +99,9 @@ def _locked_folder(parent: Path) -> tuple[Path, FileLock]:
     return new.rename(parent / new.name.replace(NEW, PARTIAL, 1)), lock
 
 
-def _replace(partial: Path, path: Path) -> None:
+def _replace(partial: Path, path: Path, name: str | Path) -> None:
     if partial.is_dir() and path.is_file():
-        raise UserError(f'cannot write the folder {path}: there is a file of this name; move it away')
+        raise UserError(f'cannot write the folder {name}: there is a file of this name; move it away')
     replaced = partial.with_name(path.name + REPLACED)
     try:
         if partial.is_dir() and path.exists():

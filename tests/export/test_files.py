@@ -11,24 +11,20 @@ import torch
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.export import FORMATS, export
 from mmseg_attn.export import files as files_module
-from tests.attention.blocks import HEADS_OF
 from tests.export.models import FIXED, HEADS, SIZE, model
 
 QUICK = {'glore'}
 OTHER_SIZE = (2, 129, 161)
 ONNX = pytest.mark.skipif(importlib.util.find_spec('onnxruntime') is None, reason='onnxruntime is not installed')
-METHODS = set(HEADS_OF) | {'carafe'}
 
 
 def _path(folder: Path, file_format: str) -> Path:
     return folder / f'model{FORMATS[file_format].SUFFIX}'
 
 
-# An ONNX file is made from what torch.export gives, so that what a head has besides is tried in that format alone.
 @pytest.mark.parametrize(('name', 'file_format'), [
     pytest.param(name, file_format, marks=marks) for name in HEADS for file_format, marks in (
-        ('onnx', [ONNX, pytest.mark.slow]), ('torch-export', () if name in QUICK else pytest.mark.slow))
-    if file_format == 'onnx' or name in METHODS])
+        ('onnx', [ONNX, pytest.mark.slow]), ('torch-export', () if name in QUICK else pytest.mark.slow))])
 def test_every_head(name, file_format, tmp_path):
     segmentor, path = model(name), _path(tmp_path, file_format)
     done = export(segmentor, path, file_format, SIZE)

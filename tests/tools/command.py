@@ -6,7 +6,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from mmseg_attn.cli import parse
+import pytest
+
+from mmseg_attn.cli import parse, run_command
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
@@ -35,8 +37,12 @@ def succeeds(result: subprocess.CompletedProcess) -> str:
 def fails(result: subprocess.CompletedProcess) -> str:
     """The one readable error of a tool that had nothing else to say."""
     assert result.returncode == 2, result.stdout[-3000:] + result.stderr[-3000:]
-    assert 'Traceback' not in result.stderr
-    message = result.stderr.split('\nerror: ')[-1]
+    return _message(result.stderr)
+
+
+def _message(stderr: str) -> str:
+    assert 'Traceback' not in stderr
+    message = stderr.split('\nerror: ')[-1]
     assert len(message.splitlines()) <= 5
     return message
 
@@ -45,3 +51,11 @@ def run_here(name: str, *arguments: object) -> int | None:
     """A command within this process, where it raises its errors: a start of it takes seconds."""
     args = parse(name, list(map(str, arguments)))
     return import_module(f'mmseg_attn.cli.{name}').main(args)
+
+
+def fails_here(capsys, name: str, *arguments: object) -> str:
+    """:func:`fails` of a command within this process."""
+    with pytest.raises(SystemExit) as ended:
+        run_command(name, list(map(str, arguments)))
+    assert ended.value.code == 2
+    return _message(capsys.readouterr().err)
