@@ -23,7 +23,10 @@ with torch.device('cpu'):
 
 @pytest.fixture(autouse=True)
 def _seed():
-    torch.manual_seed(0)
+    # torch.manual_seed also keeps a stack trace for every kind of device that is absent, which takes 2 ms.
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(0)
 
 
 def _filled(allocate):

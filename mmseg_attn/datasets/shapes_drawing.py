@@ -60,7 +60,7 @@ def _place_shapes(random: np.random.RandomState, key: Box) -> list[Box]:
         if len(shapes) == wanted:
             break
         size = 2 * random.randint(RADII[0], RADII[1] + 1) + 1
-        top, left = random.randint(IMAGE_SIZE - size, size=2)
+        top, left = random.randint(IMAGE_SIZE - size), random.randint(IMAGE_SIZE - size)
         box = (top, left, top + size, left + size)
         if gap(box, key) >= KEY_DISTANCE and all(gap(box, other) > 2 for other in shapes):
             shapes.append(box)
@@ -75,8 +75,8 @@ def gap(a: Box, b: Box) -> int:
 
 
 def _grid(box: Box) -> tuple[np.ndarray, np.ndarray, int]:
-    """Row and column of every pixel relative to the box's centre, and the box's radius."""
-    rows, columns = np.mgrid[:IMAGE_SIZE, :IMAGE_SIZE]
+    """Rows (H, 1) and columns (1, W) relative to the box's centre, and the box's radius."""
+    rows, columns = np.ogrid[:IMAGE_SIZE, :IMAGE_SIZE]
     radius = (box[2] - box[0]) // 2
     return rows - box[0] - radius, columns - box[1] - radius, radius
 

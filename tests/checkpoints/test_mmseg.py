@@ -99,8 +99,7 @@ OTHERS = {
     'NLHead': dict(mode='gaussian', reduction=1, use_scale=False)}
 
 
-@pytest.mark.parametrize('backbone', ['ResNetV1c', 'ResNet'])
-@pytest.mark.parametrize('type_', OTHERS)
+@pytest.mark.parametrize(('type_', 'backbone'), [*((type_, 'ResNetV1c') for type_ in OTHERS), ('NLHead', 'ResNet')])
 def test_with_the_config_in_the_file(type_, backbone):
     model, theirs = _theirs(type_, backbone, align_corners=True, **OTHERS[type_])
     meta = dict(cfg=text_of(Config(dict(model=model))))

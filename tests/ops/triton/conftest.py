@@ -1,7 +1,8 @@
 """The kernels' tests run on the GPU or, without one, in Triton's interpreter on the CPU.
 
 Triton asks for its interpreter when it is imported, and a process whose Triton interprets cannot compile. So without a
-GPU every file here runs in a process of its own, with TRITON_INTERPRET=1. To choose single tests there:
+GPU these files run in processes of their own, with TRITON_INTERPRET=1: in two, as each takes seconds to start. To choose
+single tests there:
 TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention_strides.py -k slices
 """
 
@@ -32,10 +33,22 @@ class InterpretedFile(pytest.File):
             yield slow
 
 
+def pytest_collection_modifyitems(items):
+    for chosen in ('not slow', 'slow'):
+        found = [item for item in items if isinstance(item, InterpretedTests) and item.chosen == chosen]
+        for first, *others in filter(None, (found[::2], found[1::2])):
+            first.paths += [item.path for item in others]
+            for item in others:
+                items.remove(item)
+
+
 class InterpretedTests(pytest.Item):
+    """The chosen tests of the file that it stands in, and those of other files in the same process."""
+
     def __init__(self, *, chosen: str, **kwargs):
         super().__init__(**kwargs)
         self.chosen = chosen
+        self.paths = [self.path]
 
     def runtest(self):
         if not kernels.USABLE:
@@ -43,7 +56,7 @@ class InterpretedTests(pytest.Item):
         # Importing hypothesis, which no test here uses, takes two of the six seconds in which a process starts.
         command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-p', 'no:hypothesispytest',
                    '-m', self.chosen]
-        done = subprocess.run([*command, self.path], capture_output=True, text=True, cwd=self.config.rootpath,
+        done = subprocess.run([*command, *self.paths], capture_output=True, text=True, cwd=self.config.rootpath,
                               env={**os.environ, 'TRITON_INTERPRET': '1'})
         if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED:
             pytest.skip(f'none is {self.chosen}')
