@@ -1,8 +1,8 @@
 """The kernels' tests run on the GPU or, without one, in Triton's interpreter on the CPU.
 
 Triton asks for its interpreter when it is imported, and a process whose Triton interprets cannot compile. So without a
-GPU these files run in processes of their own, with TRITON_INTERPRET=1: in two, as each takes seconds to start. To choose
-single tests there:
+GPU these files run in processes of their own, with TRITON_INTERPRET=1: in two, as each takes seconds to start. To
+choose single tests there:
 TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention_strides.py -k slices
 """
 
