@@ -14,6 +14,7 @@ from .model import check_fit, model_config, overrides_between, read_sizes, with_
 from .plan import CheckpointSource, ConversionInput, Plan, StateDict
 from .reading import Checkpoint, read_checkpoint
 from .sources import SOURCES
+from .writing import write_checkpoint
 
 ABN_EPS = 1e-5
 COUNTER = 'the number of batches, which only a norm without momentum uses'
@@ -71,14 +72,14 @@ class Conversion:
         return overrides_between(model, dict(self.model, auxiliary_head=model.get('auxiliary_head')))
 
     def save(self, path: str | Path, dataset_meta: dict | None = None) -> None:
-        """Writes ``dict(state_dict=..., meta=...)``, whole or not at all."""
+        """Writes ``dict(state_dict=..., meta=...)``, or a file of that suffix in the format of safetensors."""
         meta = dict(source=self.source.names[0], description=self.source.description, method=self.source.method,
                     config=self.config, overrides={k: repr(v) for k, v in self.overrides.items()},
                     mmseg_attn_version=mmseg_attn.__version__)
         if dataset_meta or self.dataset_meta:
             meta['dataset_meta'] = dataset_meta or self.dataset_meta
         with atomic_write(path) as partial:
-            torch.save(dict(state_dict=self.state_dict, meta=meta), partial)
+            write_checkpoint(self.state_dict, meta, partial)
 
 
 def convert_checkpoint(checkpoint: str | Path | Checkpoint, method: str | None = None, source: str | None = None, *,

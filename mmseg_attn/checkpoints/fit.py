@@ -6,6 +6,8 @@ from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 
+from .reading import is_finite
+
 MOST_NAMES = 5
 
 
@@ -21,15 +23,53 @@ def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor],
         UserError: some are missing, unexpected or of another shape; the message names the first of each kind.
     """
     weights, expected = without_counters(weights), without_counters(expected)
+    told = _differences(weights, expected)
+    if told:
+        raise UserError(f'{what}: the weights are not those of the model.\n  ' + '\n  '.join(told))
+
+
+def check_some_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> str:
+    """One line that says which weights of a file a model takes, where others may be missing or left over.
+
+    Raises:
+        UserError: it takes none.
+    """
+    weights, expected = without_counters(weights), without_counters(expected)
+    fitting = [name for name in expected.keys() & weights.keys() if weights[name].shape == expected[name].shape]
+    if not fitting:
+        parts = sorted({f'{name.partition(".")[0]}.' for name in weights})
+        raise UserError(f'{what}: none of its {len(weights)} weights is one of the model, so nothing would be loaded.\n'
+                        f'  Its names begin with {", ".join(parts[:MOST_NAMES])}, those of the model with '
+                        f'{", ".join(sorted({name.partition(".")[0] for name in expected})[:MOST_NAMES])}.\n'
+                        '  A whole segmentor: load_from=FILE; its backbone alone: model.backbone.init_cfg='
+                        "dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')")
+    told = _differences(weights, expected)
+    return f'{what}: {len(fitting)} of {len(expected)} weights of the model loaded' + ''.join(f'; {t}' for t in told)
+
+
+def check_finite(weights: Mapping[str, Tensor], what: str) -> None:
+    """
+    Raises:
+        UserError: a weight is NaN or infinite.
+    """
+    wrong = [name for name, value in weights.items() if not is_finite(value)]
+    if wrong:
+        raise UserError(f'{what}: {wrong[0]} holds values that are not finite{_more(wrong)}: the training had '
+                        'diverged, or the file is damaged')
+
+
+def _more(names: list[str]) -> str:
+    return f', and so do {len(names) - 1} more' if len(names) > 1 else ''
+
+
+def _differences(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
     problems = {
         'missing': sorted(expected.keys() - weights.keys()), 'unexpected': sorted(weights.keys() - expected.keys()),
         'of another shape': [f'{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}'
                              for name in sorted(expected.keys() & weights.keys())
                              if weights[name].shape != expected[name].shape]}
-    told = [f'{len(names)} {kind}: {", ".join(names[:MOST_NAMES])}{" ..." if len(names) > MOST_NAMES else ""}'
+    return [f'{len(names)} {kind}: {", ".join(names[:MOST_NAMES])}{" ..." if len(names) > MOST_NAMES else ""}'
             for kind, names in problems.items() if names]
-    if told:
-        raise UserError(f'{what}: the weights are not those of the model.\n  ' + '\n  '.join(told))
 
 
 def without_counters(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,9 +1,11 @@
 """From a file to the weights in it, whatever they are wrapped in, without running code from the file."""
 
+import json
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from mmseg_attn.common.errors import UserError
 
 from .safe_globals import allow_mmengine_checkpoints
+from .writing import META, require_safetensors
 
 # Under which names the trainings of the literature keep the weights, the usual ones first.
 CONTAINERS = ('state_dict', 'model', 'net', 'model_state_dict', 'model_state', 'network', 'weights')
@@ -35,7 +38,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
-    """Reads weights from a file of torch.save, old format or new, bare or in a container.
+    """Reads weights from a file of torch.save, old format or new, bare or in a container, or of safetensors.
 
     Args:
         path: the file.
@@ -46,54 +49,87 @@ def read_checkpoint(path: str | Path, allow_pickle: bool = False) -> Checkpoint:
             no weights in it, or weights that are not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f'there is no checkpoint {path}' if not path.exists() else f'{path} is not a file')
-    if path.stat().st_size == 0:
-        raise UserError(f'{path} is empty: the download or the saving was cut off')
-    content = _load(path, allow_pickle)
-    weights, other_entries = _unwrap(content, path)
+    content = read_content(path, allow_pickle=allow_pickle)
+    weights, other_entries = unwrap(content, path)
     meta = content.get('meta') if isinstance(content, dict) else None
-    weights = {name: _checked(value, name, path) for name, value in _strip_prefixes(weights).items()}
+    weights = {name: _checked(value, name, path) for name, value in weights.items()}
     return Checkpoint(path, weights, meta if isinstance(meta, dict) else {},
                       [ascii(name)[1:-1] for name in other_entries])
 
 
+def read_content(path: str | Path, map_location: Any = 'cpu', allow_pickle: bool = False) -> object:
+    """What a file holds, as torch.load gives it; of safetensors ``dict(state_dict=..., meta=...)``.
+
+    Raises:
+        UserError: no such file; an empty or damaged file, or one of another kind; a file that needs ``allow_pickle``.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f'there is no checkpoint {path}' if not path.exists() else f'{path} is not a file')
+    if path.stat().st_size == 0:
+        raise UserError(f'{path} is empty: the download or the saving was cut off')
+    if path.suffix == '.safetensors':
+        return _load_safetensors(path, map_location)
+    return _load(path, map_location, allow_pickle)
+
+
+def is_finite(value: Tensor) -> bool:
+    return not (value.is_floating_point() or value.is_complex()) or bool(value.isfinite().all())
+
+
 def _checked(value: Tensor, name: str, path: Path) -> Tensor:
-    """The values of a weight in float32, or of a counter as they are."""
+    """The values of a weight in float32, or of a buffer of integers as they are."""
     if not name.isprintable():
         raise UserError(f'{path} has a weight of the name {name!r}: the file is damaged')
     if value.layout != torch.strided or value.is_quantized or value.device.type != 'cpu':
         raise UserError(f'{path}: {name} is a sparse, quantised or meta tensor, not one of weights')
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise UserError(f'{path}: {name} claims {value.numel()} values and holds fewer: the file is damaged')
-    if name.endswith('num_batches_tracked'):
-        return value.detach()
-    if not value.is_floating_point():
-        raise UserError(f'{path}: {name} holds {value.dtype}, not floating-point numbers')
-    value = value.detach().float()
-    if not value.isfinite().all():
+    value = value.detach()
+    if value.is_floating_point():
+        value = value.float()
+    if not is_finite(value):
         raise UserError(f'{path}: {name} holds values that are not finite: the training had diverged, or the file '
                         'is damaged')
     return value
 
 
-def _load(path: Path, allow_pickle: bool) -> object:
+def _load_safetensors(path: Path, map_location: Any) -> dict:
+    require_safetensors(path)
+    from safetensors import SafetensorError, safe_open
+    device = map_location if isinstance(map_location, str | torch.device) else 'cpu'
+    try:
+        with safe_open(path, framework='pt', device=str(device)) as file:
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
+            meta = json.loads((file.metadata() or {}).get(META, '{}'))
+    except (SafetensorError, OSError, ValueError, UnicodeError) as error:
+        raise _damaged(path, error) from error
+    return dict(state_dict=weights, meta=meta)
+
+
+def _load(path: Path, map_location: Any, allow_pickle: bool) -> object:
     allow_mmengine_checkpoints()
     try:
-        return torch.load(path, map_location='cpu', weights_only=not allow_pickle)
+        return torch.load(path, map_location=map_location, weights_only=not allow_pickle)
     except Exception as error:  # hostile and damaged files raise anything, from KeyError to OverflowError
         code = _code_in(str(error))
         if code and not allow_pickle:
-            raise UserError(f'{path} can only be read by running code that it contains ({code}), so it was not read.'
-                            '\n  If you trust where it comes from: --allow-pickle (allow_pickle=True), '
-                            'which runs that code.') from error
-        if path.suffix == '.safetensors' or 'TorchScript' in str(error):
-            raise UserError(f'{path} is a file of safetensors or TorchScript; save its weights with '
-                            'torch.save(state_dict, FILE) first') from error
-        reason = next((line for line in str(error).splitlines() if line.strip() and 'weights_only' not in line),
-                      'no reason given')[:200]
-        raise UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
-                        'compare its size or checksum with that of the source, and fetch it again') from error
+            raise UserError(
+                f'{path} can only be read by running code that it contains ({code}), so it was not read.\n  If you '
+                f'trust where it comes from, convert it once: mmseg-attn convert_checkpoint {path} NEW.pth '
+                '--allow-pickle\n  Weights of no method known here: torch.save(torch.load(FILE, weights_only=False)'
+                '["state_dict"], NEW)') from error
+        if 'TorchScript' in str(error):
+            raise UserError(f'{path} is a file of TorchScript; save its weights with '
+                            'torch.save(torch.jit.load(FILE).state_dict(), NEW) first') from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    reason = next((line for line in str(error).splitlines() if line.strip() and 'weights_only' not in line),
+                  'no reason given')[:200]
+    return UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
+                     'compare its size or checksum with that of the source, and fetch it again')
 
 
 def _code_in(reason: str) -> str | None:
@@ -106,12 +142,16 @@ def _code_in(reason: str) -> str | None:
     return next(filter(None, found.groups()))
 
 
-def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
-    """The weights, and the names of what lies beside them and the path to them."""
+def unwrap(content: object, path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The weights without the prefixes of wrappers, and the names of what lies beside them and the path to them.
+
+    Raises:
+        UserError: there are none.
+    """
     other_entries: list[str] = []
     for _ in range(3):
         if isinstance(content, nn.Module):
-            return dict(content.state_dict()), other_entries
+            return _strip_prefixes(content.state_dict()), other_entries
         if not isinstance(content, dict):
             break
         named = {k: v for k, v in content.items() if isinstance(k, str)}
@@ -120,7 +160,7 @@ def _unwrap(content: object, path: Path) -> tuple[dict[str, Tensor], list[str]]:
         if inner is None:
             if not tensors:
                 break
-            return tensors, other_entries + [str(k) for k in content if k not in tensors]
+            return _strip_prefixes(tensors), other_entries + [str(k) for k in content if k not in tensors]
         other_entries += [str(k) for k in content if k != inner]
         content = content[inner]
     raise UserError(f'{path} holds no weights: neither tensors nor a dictionary of tensors under one of '

@@ -8,7 +8,8 @@ import argparse
 import difflib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import NoReturn
 
@@ -19,6 +20,7 @@ COMMANDS = (
     'train', 'test', 'infer', 'explore_attention', 'export', 'compare', 'benchmark', 'get_flops', 'check_data',
     'prepare_data', 'convert_checkpoint', 'configs')
 WITHOUT_OPENMMLAB = 'prepare_data', 'configs'
+WITHOUT_CHECKPOINTS = *WITHOUT_OPENMMLAB, 'check_data', 'get_flops'
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -57,7 +59,18 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         if name not in WITHOUT_OPENMMLAB:
             from mmseg_attn.environment import require_openmmlab
             require_openmmlab()
-        sys.exit(import_module(f'{__name__}.{name}').main(args) or 0)
+        with nullcontext() if name in WITHOUT_CHECKPOINTS else _loading_without_code(args):
+            sys.exit(import_module(f'{__name__}.{name}').main(args) or 0)
+
+
+@contextmanager
+def _loading_without_code(args: argparse.Namespace) -> Iterator[None]:
+    from mmseg_attn.checkpoints.pretrained import check_pretrained_weights
+    from mmseg_attn.checkpoints.strict_loading import use_strict_loading, weights_only
+    use_strict_loading()
+    check_pretrained_weights()
+    with nullcontext() if getattr(args, 'allow_pickle', False) else weights_only():
+        yield
 
 
 def parse(name: str, arguments: Sequence[str] | None = None, prog: str | None = None) -> argparse.Namespace:

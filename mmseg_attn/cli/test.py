@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os.path as osp
 from typing import TYPE_CHECKING
 
@@ -34,18 +35,22 @@ def main(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
-    from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
     add_palettes(cfg)
     _apply(cfg, args)
-    allow_mmengine_checkpoints()
     prepare_launch(cfg, args.launcher, args.local_rank)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))
+    metrics = runner.test()
+    if math.isnan(metrics.get('mIoU', 0)):
+        raise UserError('the mIoU is nan: all pixels of the test labels are ignored (255), or none of its classes is '
+                        'in a label or a prediction. mmseg-attn check_data shows the values')
     if is_main_process():
         print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
         if args.show_dir:

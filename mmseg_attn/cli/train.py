@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from mmseg_attn.common.arguments import add_cfg_options, add_launcher
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='where logs and checkpoints go; ./work_dirs/<config> by default')
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
-        help='continue from the given checkpoint, or from the latest one in the work dir')
+        help='continue from the given checkpoint, or from the newest whole one in the work dir; without any, start')
+    parser.add_argument(
+        '--overwrite', action='store_true', help='remove the checkpoints of an earlier training from the work dir')
     parser.add_argument('--amp', action='store_true', help='automatic mixed precision; needs a GPU')
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
@@ -34,29 +37,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mmengine.dist import get_world_size, is_main_process
+    from mmengine.dist import get_world_size
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
 
-    from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config, check_training
     from mmseg_attn.engine.batch_size import describe_batch_size
-    from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
+    from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
+    from mmseg_attn.engine.loading import CheckLoadedWeightsHook
+    from mmseg_attn.engine.work_dir import only_training_in, prepare_work_dir
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
     _apply(cfg, args)
     check_training(cfg)
     add_palettes(cfg)
-    allow_mmengine_checkpoints()
-    prepare_launch(cfg, args.launcher, args.local_rank)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
-    runner.logger.info(describe_batch_size(cfg, get_world_size()))
-    runner.train()
-    if is_main_process():
+    use_safe_checkpoints(cfg)
+    is_main = is_main_process(args.launcher)
+    with only_training_in(cfg.work_dir) if is_main else nullcontext():
+        prepare_work_dir(cfg, args.resume, args.overwrite, is_main)
+        prepare_launch(cfg, args.launcher, args.local_rank)
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if cfg.get('load_from'):
+            runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
+        runner.logger.info(describe_batch_size(cfg, get_world_size()))
+        runner.train()
+        end_launch()
+    if is_main:
         print(f'\nTrained: logs and checkpoints are in {cfg.work_dir}')
-    end_launch()
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
@@ -68,9 +78,6 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
     count_accumulation(cfg)
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
     if cfg.get('load_from') and '://' not in cfg.load_from and not osp.isfile(cfg.load_from):
         raise UserError(f'there is no checkpoint {cfg.load_from}')
 

@@ -1,5 +1,6 @@
 """Hooks for every training run, registered as `mmseg_attn.<Name>`."""
 
+import math
 import random
 
 import numpy as np
@@ -8,6 +9,7 @@ from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mmseg_attn.common.errors import UserError
@@ -79,23 +81,55 @@ def _flatten(samples: list) -> list:
 
 @HOOKS.register_module()
 class CheckInvalidLossHook(Hook):
-    """Stops when the loss is not finite.
+    """Stops when the loss is not finite, or exactly 0 for as long as an interval.
+
+    Looks every ``interval`` iterations, before every checkpoint and validation, and at the end.
 
     Args:
         interval: iterations between two looks; a look waits for the GPU.
 
     Raises:
-        UserError: the loss is NaN or infinite.
+        UserError: the loss is NaN, infinite or 0.
     """
 
     def __init__(self, interval: int = 50):
         self.interval = interval
 
+    def before_train(self, runner) -> None:
+        self._begin()
+
     def after_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
-        if self.every_n_train_iters(runner, self.interval) and not torch.isfinite(outputs['loss']):
-            raise UserError(f'the loss is {outputs["loss"].item()} in iteration {runner.iter + 1}: lower the learning '
-                            'rate, clip gradients (optim_wrapper.clip_grad), or train with bfloat16 instead of float16')
+        # Summed where the loss is, so that the GPU need not be waited for.
+        self.total += outputs['loss'].detach().double()
+        self.count += 1
+        if self.every_n_train_iters(runner, self.interval):
+            self._look(runner.iter + 1, is_whole_interval=True)
+            self._begin()
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        self._look(runner.iter)
+
+    def before_val(self, runner) -> None:
+        self._look(runner.iter)
+
+    def after_train(self, runner) -> None:
+        self._look(runner.iter, is_whole_interval=runner.iter <= self.interval)
+
+    def _begin(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.count = 0
+
+    def _look(self, iteration: int, is_whole_interval: bool = False) -> None:
+        if not self.count:
+            return
+        total = float(self.total)
+        if not math.isfinite(total):
+            raise UserError(f'the loss is {total} in iteration {iteration} or shortly before: lower the learning rate, '
+                            'clip gradients (optim_wrapper.clip_grad), or train with bfloat16 instead of float16')
+        if total == 0 and is_whole_interval:
+            raise UserError(f'the loss was exactly 0 in the last {self.count} iterations, so nothing is learned: are '
+                            'all labels ignored (255)? mmseg-attn check_data shows the values')
 
 
 @HOOKS.register_module()

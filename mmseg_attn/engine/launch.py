@@ -30,6 +30,12 @@ def prepare_launch(cfg: Config, launcher: str, local_rank: int = 0) -> None:
         print_log('No GPU: SyncBN becomes BN, so each process normalises by its own images only.')
 
 
+def is_main_process(launcher: str) -> bool:
+    """Whether this process is the first of all, before the process group is there."""
+    variable = dict(none=None, pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')[launcher]
+    return variable is None or os.environ.get(variable, '0') == '0'
+
+
 def end_launch() -> None:
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

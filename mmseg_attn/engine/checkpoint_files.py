@@ -1,0 +1,67 @@
+"""The checkpoints that lie in a folder: their names, whether they are whole, and the newest of them."""
+
+import re
+import zipfile
+from pathlib import Path
+
+from mmseg_attn.checkpoints.fit import check_finite
+from mmseg_attn.checkpoints.reading import read_content, unwrap
+from mmseg_attn.common.errors import UserError
+
+TEMPLATES = 'iter_{}.pth', 'epoch_{}.pth'
+
+
+def files_like(folder: str | Path, template: str) -> list[tuple[int, Path]]:
+    """The files of a folder named as ``template`` with a number for ``{}``, and the numbers, the greatest first."""
+    before, after = map(re.escape, template.split('{}'))
+    pattern = re.compile(f'{before}([0-9]+){after}')
+    found = [(int(match[1]), path) for path in Path(folder).glob('*') if (match := pattern.fullmatch(path.name))]
+    return sorted(found, reverse=True)
+
+
+def check_resumable(path: Path) -> None:
+    """Reads a checkpoint to its end.
+
+    Raises:
+        UserError: it is damaged, its weights are not finite, or it has no state of a training.
+    """
+    content = read_content(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise UserError(f'{path} is damaged: the checksum of {damaged} in it is wrong')
+    weights, _ = unwrap(content, path)
+    check_finite(weights, str(path))
+    check_state(content, str(path))
+
+
+def check_state(content: dict, what: str) -> None:
+    """
+    Raises:
+        UserError: a checkpoint has weights, but no training can go on from them.
+    """
+    meta = content.get('meta')
+    missing = [f'meta.{name}' for name in ('iter', 'epoch')
+               if not (isinstance(meta, dict) and isinstance(meta.get(name), int))]
+    missing += [name for name in ('message_hub', 'optimizer') if not isinstance(content.get(name), dict)]
+    if missing:
+        raise UserError(f'{what} has no state of a training ({", ".join(missing)} missing), so it cannot be resumed.\n'
+                        f'  A new training that starts from its weights: --cfg-options load_from={what}')
+
+
+def newest_whole(candidates: list[Path]) -> tuple[Path, list[str]]:
+    """The first of the checkpoints that a training can go on from, and why those before it are none.
+
+    Raises:
+        UserError: none is whole.
+    """
+    problems: list[str] = []
+    for path in candidates:
+        try:
+            check_resumable(path)
+        except UserError as error:
+            problems.append(str(error))
+        else:
+            return path, problems
+    raise UserError('no checkpoint can be resumed:\n  ' + '\n  '.join(problems[:3])
+                    + '\n  A new training, which removes them: --overwrite')

@@ -1,0 +1,54 @@
+"""Checks what the runner loads before it is in the model. mmengine would only warn, and train or evaluate on."""
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmseg_attn.checkpoints.fit import check_finite, check_some_weights, check_weights
+from mmseg_attn.checkpoints.reading import unwrap
+
+from .checkpoint_files import check_state
+
+AUXILIARY = 'auxiliary_head.'
+PURPOSES = 'test', 'resume', 'start'
+
+
+class CheckLoadedWeightsHook(Hook):
+    """Compares the weights of a checkpoint with those of the model when the runner has read it.
+
+    Args:
+        what: the file, for the messages.
+        purpose: 'test': all weights must fit; those of an auxiliary head, which predicts nothing, may be missing or
+            left over. 'resume': all weights must fit, and the state of the training must be there. 'start': some
+            weights must fit; one line says which.
+
+    Raises:
+        UserError: the weights do not fit, or are not finite.
+    """
+
+    def __init__(self, what: str, purpose: str):
+        assert purpose in PURPOSES
+        self.what = what
+        self.purpose = purpose
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        weights, _ = unwrap(checkpoint, self.what)
+        expected = _unwrapped(runner.model).state_dict()
+        if self.purpose == 'resume':
+            check_state(checkpoint, self.what)
+        if self.purpose == 'start':
+            runner.logger.info(check_some_weights(weights, expected, self.what))
+        else:
+            left_out = AUXILIARY if self.purpose == 'test' else ()
+            check_weights(*({name: value for name, value in each.items() if not name.startswith(left_out)}
+                            for each in (weights, expected)), self.what)
+        check_finite(weights, self.what)
+        if weights.keys() != (checkpoint.get('state_dict') or {}).keys():
+            checkpoint['state_dict'] = weights
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

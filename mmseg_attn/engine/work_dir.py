@@ -1,0 +1,159 @@
+"""The folder of a run: one training at a time writes into it, and checkpoints of two runs never lie side by side."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import require_writable, write_text
+
+from .checkpoint_files import TEMPLATES, check_resumable, files_like, newest_whole
+from .checkpoint_hook import POINTER
+
+LOCK, HOLDER = '.training.lock', '.training.json'
+# Loader workers of a killed training hold its lock until they notice, at most 5 seconds later.
+SECONDS_TO_WAIT = 15
+AUTO = 'auto'
+
+
+def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: bool) -> None:
+    """Decides from where a training starts, and sets ``cfg.resume`` and ``cfg.load_from``.
+
+    Args:
+        cfg: the config, with its work dir.
+        resume: a checkpoint, :data:`AUTO` for the newest whole one in the work dir, or None.
+        overwrite: remove the checkpoints of an earlier training, or those later than the one to resume.
+        is_main: whether this process is the one that says so and removes.
+
+    Raises:
+        UserError: two trainings would mix, or nothing can be resumed.
+    """
+    folder = checkpoint_folder(cfg)
+    candidates = _checkpoints(cfg, folder)
+    if overwrite and resume == AUTO:
+        raise UserError('--overwrite starts anew and --resume goes on: give one of them')
+    if resume is None:
+        cfg.resume = False
+        if candidates and not overwrite:
+            raise UserError(f'{folder} holds checkpoints of an earlier training ({candidates[0][1].name} and others).\n'
+                            '  To continue it: --resume. To remove them and start anew: --overwrite. To keep them: '
+                            'another --work-dir')
+        outdated = candidates
+    elif resume == AUTO:
+        cfg.resume, outdated = True, []
+        cfg.load_from = _newest(cfg, folder, [path for _, path in candidates], is_main)
+        cfg.resume = cfg.load_from is not None
+    else:
+        check_resumable(Path(resume))
+        cfg.resume, cfg.load_from = True, resume
+        outdated = _later_than(Path(resume), folder, candidates)
+        if outdated and not overwrite:
+            raise UserError(
+                f'{folder} holds checkpoints of another or a later training ({outdated[0][1].name}), which would mix '
+                f'with those of one that goes on from {resume}.\n  To remove them: --overwrite. To keep them: another '
+                '--work-dir')
+    if is_main:
+        _remove(cfg, folder, outdated)
+
+
+def checkpoint_folder(cfg: Config) -> Path:
+    """Where mmengine's CheckpointHook writes: the work dir, or a folder of its name in ``out_dir``."""
+    out_dir = (cfg.default_hooks.get('checkpoint') or {}).get('out_dir')
+    if not out_dir or out_dir == cfg.work_dir or '://' in str(out_dir):
+        return Path(cfg.work_dir)
+    return Path(out_dir, os.path.basename(cfg.work_dir.rstrip(os.sep)))
+
+
+@contextmanager
+def only_training_in(work_dir: str | Path) -> Iterator[None]:
+    """Keeps other trainings out of a work dir. What a killed one leaves is no obstacle.
+
+    Raises:
+        UserError: another training runs in it.
+    """
+    require_writable(work_dir)
+    lock = FileLock(Path(work_dir, LOCK))
+    holder = _holder(work_dir)
+    try:
+        lock.acquire(timeout=0 if _is_alive(holder) else SECONDS_TO_WAIT)
+    except Timeout:
+        holder = _holder(work_dir)
+        raise UserError(f'another training runs in {work_dir}: process {holder.get("pid", "?")} on '
+                        f'{holder.get("host", "another machine")}; wait for it, or choose another --work-dir') from None
+    except NotImplementedError:
+        yield  # a file system without locks
+        return
+    try:
+        write_text(Path(work_dir, HOLDER), json.dumps(dict(pid=os.getpid(), host=socket.gethostname())))
+        yield
+    finally:
+        Path(work_dir, HOLDER).unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(work_dir: str | Path) -> dict:
+    try:
+        found = json.loads(Path(work_dir, HOLDER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_alive(holder: dict) -> bool:
+    """Whether the process may still run, as those of other machines may."""
+    if holder.get('host') != socket.gethostname():
+        return bool(holder)
+    try:
+        os.kill(int(holder['pid']), 0)
+    except (ProcessLookupError, KeyError, ValueError):
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _checkpoints(cfg: Config, folder: Path) -> list[tuple[int, Path]]:
+    """Those of trainings, the newest first."""
+    template = (cfg.default_hooks.get('checkpoint') or {}).get('filename_tmpl')
+    return next((found for each in ([template] if template else TEMPLATES) if (found := files_like(folder, each))), [])
+
+
+def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) -> str | None:
+    if not candidates:
+        pointer = Path(cfg.work_dir, POINTER)
+        if pointer.is_file() and (name := pointer.read_text().strip()):
+            raise UserError(f'{pointer} names {name}, and there is no checkpoint in {folder}: put it back, or start '
+                            'anew with --overwrite')
+        if is_main:
+            print(f'--resume: there is no checkpoint in {folder}, so the training starts from its beginning')
+        return None
+    path, problems = newest_whole(candidates)
+    if is_main:
+        for problem in problems:
+            print(f'--resume: {problem}')
+        print(f'--resume: goes on from {path}')
+    return str(path)
+
+
+def _later_than(resumed: Path, folder: Path, candidates: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    own = [step for step, path in candidates if path.exists() and path.samefile(resumed)]
+    return [(step, path) for step, path in candidates if not own or step > own[0]]
+
+
+def _remove(cfg: Config, folder: Path, outdated: list[tuple[int, Path]]) -> None:
+    if not outdated:
+        return
+    first = min(step for step, _ in outdated)
+    for path in folder.glob('best_*'):
+        number = ''.join(c for c in path.stem.rpartition('_')[2] if c.isdigit())
+        if number and int(number) >= first:
+            path.unlink()
+    for _, path in outdated:
+        path.unlink()
+    Path(cfg.work_dir, POINTER).unlink(missing_ok=True)
