@@ -19,8 +19,8 @@ from mmseg_attn.datasets.class_iou import PREFIX
 from .recipe import differing_keys
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
-# mmengine writes the config with these over ours.
-ADDED_KEYS = {'launcher', 'resume', 'work_dir'}
+# The training writes its config, with these, over ours.
+ADDED_KEYS = {'launcher', 'resume', 'work_dir', 'default_hooks.checkpoint.type'}
 
 
 class TrainingError(RuntimeError):
@@ -60,7 +60,8 @@ def check_folder(folder: Path, cfg: Config) -> None:
     if not (folder / CONFIG).is_file():
         return
     before = Config.fromfile(folder / CONFIG).to_dict()
-    found = [key for key in differing_keys(before, _as_read(cfg)) if key not in ADDED_KEYS]
+    added = ADDED_KEYS | ({'load_from'} if before.get('resume') else set())
+    found = [key for key in differing_keys(before, _as_read(cfg)) if key not in added]
     if found:
         raise UserError(f'{folder} holds a training with other settings ({", ".join(found[:5])}): '
                         'choose another --work-dir, or remove the folder')

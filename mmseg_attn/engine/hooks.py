@@ -187,8 +187,7 @@ class _SeededFetch:
         self.fetched += 1
         random.seed(seed)
         np.random.seed(seed)
-        if info:
-            torch.manual_seed(seed)
+        torch.manual_seed(seed)
         return [self.dataset[index] for index in indices]
 
 

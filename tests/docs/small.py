@@ -11,6 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from tests.tools.command import ROOT, environment, succeeds
+from tests.tools.warm import run_warm
 
 from .pages import WRITTEN, blocks, pages
 
@@ -130,7 +131,10 @@ def _random_crops(dataset: dict, where: str) -> Iterator[str]:
 def run(words: list[str], folder: Path, **variables: str) -> str:
     """Runs a command in the copy; python and pytest are those of the tests. Returns its output."""
     programs = {'python': [sys.executable], 'pytest': [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider']}
+    is_script = words[0] == 'python' and (words[1].endswith('.py') or words[1] == '-m')
     # The copy, not the installed package; and no GPU, so that everywhere the same is run.
     env = environment(**variables) | dict(PYTHONPATH=str(folder), CUDA_VISIBLE_DEVICES='')
+    if is_script and not variables:
+        return succeeds(run_warm(words[1:], folder, env))
     return succeeds(subprocess.run([*programs.get(words[0], words[:1]), *words[1:]], cwd=folder, env=env,
                                    capture_output=True, text=True, timeout=900))

@@ -10,6 +10,8 @@ import pytest
 
 from mmseg_attn.cli import parse, run_command
 
+from .warm import run_warm
+
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs'
 
@@ -24,9 +26,11 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def tool(name: str, *args, cwd: Path, **extra_environment: str) -> subprocess.CompletedProcess:
-    program = [sys.executable] if name.endswith('.py') else ['bash']
-    return subprocess.run([*program, str(ROOT / 'tools' / name), *map(str, args)], cwd=cwd, capture_output=True,
-                          text=True, env=environment(**extra_environment), timeout=900)
+    words, env = [str(ROOT / 'tools' / name), *map(str, args)], environment(**extra_environment)
+    if name.endswith('.py') and 'PYTHONPATH' not in extra_environment:
+        return run_warm(words, cwd, env)
+    program = sys.executable if name.endswith('.py') else 'bash'
+    return subprocess.run([program, *words], cwd=cwd, capture_output=True, text=True, env=env, timeout=900)
 
 
 def succeeds(result: subprocess.CompletedProcess) -> str:

@@ -138,7 +138,7 @@ def test_as_a_command(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path, number):
-    command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), '--methods', 'glore', '--sizes', '4x4', '64x64',
+    command = [sys.executable, str(ROOT / 'tools' / 'benchmark.py'), '--methods', 'glore', '--sizes', '4x4', '512x512',
                '--modes', 'forward', '--runs', '500', *map(str, TINY)]
     out = tmp_path / 'work_dirs' / 'benchmark' / 'benchmark.json'
     with subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True) as process:
