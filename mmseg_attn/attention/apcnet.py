@@ -23,6 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
@@ -109,7 +110,7 @@ class AdaptiveContext(nn.Module):
         index = point_indices(points, height, width).to(x.device)
         with eval_mode(self):
             logits = flatten_pixels(self._logits(self.in_conv(x)))[:, index]
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             affinity = float_or_better(logits).sigmoid().unflatten(2, (self.pool_scale, self.pool_scale))
             rows, columns = (pooling_matrix(size, self.pool_scale, like=affinity) for size in (height, width))
             return rows @ affinity @ columns.T

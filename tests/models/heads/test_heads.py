@@ -41,6 +41,13 @@ def test_logits(head, size):
     assert head.eval()(_features(2, *size)).shape == (2, 5, *size)
 
 
+@pytest.mark.parametrize(('name', 'variant'), VARIANTS, ids=str)
+def test_logits_on_the_meta_device(name, variant):
+    with torch.device('meta'):
+        logits = _build(name, variant).eval()(_features())
+    assert (logits.device.type, logits.shape) == ('meta', (2, 5, 9, 13))
+
+
 def test_loss_reaches_every_trainable_parameter(head):
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 72, 104)))) for _ in range(2)]
     losses = head.train().loss(_features(), samples, train_cfg=None)
