@@ -27,10 +27,7 @@ from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
-
-# The base of PyTorch's and of mmengine's, whose name is private.
-BatchNorm: type[nn.Module] = nn.BatchNorm2d.__mro__[1]
+from .layers import ActLayer, BatchNorm, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
 
 
 def adaptive_context(logits: Tensor, cells: Tensor) -> Tensor:
