@@ -27,6 +27,8 @@ class DAHead(AttentionHead):
             ``norm_cfg``, ...).
     """
 
+    takes_conv_cfg = True  # as in mmseg, beside the attention
+
     def __init__(self, *args, pam_channels: int | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self.in_conv = self.conv(self.in_channels, self.channels)

@@ -108,6 +108,14 @@ def test_out_channels_of_binary_segmentation(name):
 
 
 @pytest.mark.parametrize('name', HEADS)
+def test_a_conv_cfg_that_does_not_reach_the_block(name):
+    _build(name, SMALL[name][0], conv_cfg=dict(type='Conv2d'))
+    if name not in ('CCHead', 'DAHead'):  # tests/checkpoints/test_mmseg.py compares these with mmseg's
+        with pytest.raises(ValueError, match=rf"conv_cfg={{'type': 'ConvWS'}} would not reach .* {name}"):
+            _build(name, SMALL[name][0], conv_cfg=dict(type='ConvWS'))
+
+
+@pytest.mark.parametrize('name', HEADS)
 def test_a_misspelt_argument_is_an_error(name):
     with pytest.raises(TypeError, match='num_basis'):
         _build(name, SMALL[name][0], num_basis=3)
