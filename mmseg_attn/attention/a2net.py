@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
@@ -54,7 +55,7 @@ def double_attention(values: Tensor, gather_logits: Tensor, distribute_logits: T
     """
     maps, vectors = attention_weights(gather_logits, distribute_logits)
     # The maps are of the order 1 / N, where half precision has few digits left.
-    with torch.autocast(values.device.type, enabled=False):
+    with no_autocast(values):
         descriptors = float_or_better(values) @ maps.transpose(1, 2)
         return (descriptors @ vectors).to(values.dtype)
 
@@ -161,7 +162,7 @@ class DoubleAttention(nn.Module):
             source = max_pool(x, self.scale)
             maps, vectors = attention_weights(self.gather(source).flatten(2), self.distribute(source).flatten(2))
         rows, columns = source.shape[-2:]
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             to_row = interpolation_matrix(rows, height, True, like=vectors)[index // width].T
             to_column = interpolation_matrix(columns, width, True, like=vectors)[index % width].T
             vectors = ((vectors.unflatten(2, (rows, columns)) @ to_column) * to_row).sum(dim=2)

@@ -23,13 +23,11 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
-
-# The base of PyTorch's and of mmengine's, whose name is private.
-BatchNorm: type[nn.Module] = nn.BatchNorm2d.__mro__[1]
+from .layers import ActLayer, BatchNorm, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
 
 
 def adaptive_context(logits: Tensor, cells: Tensor) -> Tensor:
@@ -109,7 +107,7 @@ class AdaptiveContext(nn.Module):
         index = point_indices(points, height, width).to(x.device)
         with eval_mode(self):
             logits = flatten_pixels(self._logits(self.in_conv(x)))[:, index]
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             affinity = float_or_better(logits).sigmoid().unflatten(2, (self.pool_scale, self.pool_scale))
             rows, columns = (pooling_matrix(size, self.pool_scale, like=affinity) for size in (height, width))
             return rows @ affinity @ columns.T

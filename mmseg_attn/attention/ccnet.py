@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.criss_cross import criss_cross_attention, criss_cross_weights
 
@@ -83,7 +84,7 @@ class CrissCrossAttention(nn.Module):
             x = self._pass(x)
         weights = F.one_hot(index, height * width).to(passes[0][0].dtype)
         weights = weights.unflatten(1, (height, width)).expand(len(x), -1, -1, -1)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             for along_column, along_row in reversed(passes):
                 weights = _pass_on(weights, along_column, along_row)
         return weights

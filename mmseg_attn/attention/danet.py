@@ -16,6 +16,7 @@ Differs from the official code: none.
 import torch
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
@@ -25,7 +26,7 @@ from .layers import flatten_pixels, pixel_linear, point_indices
 def channel_weights(x: Tensor) -> Tensor:
     """Features (B, C, N) -> (B, C, C) in float32 or better: how much each channel draws on every channel."""
     # The Gram matrix grows with N: to thousands, where half precision has steps of 1 and more, or overflows.
-    with torch.autocast(x.device.type, enabled=False):
+    with no_autocast(x):
         energy = _Gram.apply(float_or_better(x))
         return (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)
 

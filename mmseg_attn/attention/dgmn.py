@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
 from mmseg_attn.ops.pixel_attention import float_or_better
@@ -65,7 +66,7 @@ def deformable_conv(x: Tensor, weight: Tensor, positions: Tensor) -> Tensor:
     The samples are never made: sampling and the 1 x 1 convolution of a tap commute, and what that gives is narrower.
     """
     per_tap = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, weight.shape[1], 1, 1))
-    with torch.autocast(x.device.type, enabled=False):
+    with no_autocast(x):
         per_tap = per_tap.to(positions.dtype).unflatten(1, (TAPS, -1))
         return bilinear_sample(per_tap.flatten(0, 1), positions.flatten(0, 1)).unflatten(0, (-1, TAPS)).sum(dim=1)
 
@@ -168,7 +169,7 @@ class DynamicGraphMessagePassing(nn.Module):
             features = self.reduce(x)
             dynamics = [self._dynamics(features, i) for i in range(len(self.rates))]
         out = float_or_better(features).new_zeros(len(x), len(index), height, width)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             for positions, weights in dynamics:
                 row, column = positions.flatten(3)[..., index].unbind(2)
                 weights = weights.flatten(3)[..., index].mean(dim=1)
@@ -180,7 +181,7 @@ class DynamicGraphMessagePassing(nn.Module):
         """Positions (B, 9, 2, H, W) and weights (B, G, 9, H, W) of the taps of one rate, in float32 or better."""
         rate = self.rates[index]
         num_filters, num_offsets, num_affinities = self.split
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             values = float_or_better(x)
             if not self.rigorous:
                 dynamic = _dilated_conv(values, self.dynamic_convs[index].weight, rate)

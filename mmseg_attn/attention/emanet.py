@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 
 from .layers import NormLayer, point_indices, set_inplace
@@ -129,7 +130,7 @@ class ExpectationMaximizationAttention(nn.Module):
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
         features = self._em_input(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             _, responsibilities = em_attention(features, self.bases.to(features.dtype), self.num_stages)
             share = normalize_over_pixels(responsibilities)
             length = EPS + (features @ share).norm(dim=1, keepdim=True)
@@ -139,7 +140,7 @@ class ExpectationMaximizationAttention(nn.Module):
     def _reconstruct(self, x: Tensor) -> Tensor:
         update = self.training and torch.is_grad_enabled()
         features = self._em_input(x)
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+        with torch.no_grad(), no_autocast(x):
             start, recomputing = self._start_bases(update)
             bases, responsibilities = em_attention(features, start.to(features.dtype), self.num_stages)
             if update and not recomputing:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
@@ -44,7 +45,7 @@ def global_reasoning(states: Tensor, projection: Tensor, adjacency: Tensor, bias
     Returns:
         (B, s, N).
     """
-    with torch.autocast(states.device.type, enabled=False):
+    with no_autocast(states):
         pixels, projection, adjacency, bias, update = (
             float_or_better(t) for t in (states, projection, adjacency, bias, update))
         nodes = normalize_projection(projection, normalize) @ pixels.transpose(1, 2)
@@ -129,7 +130,7 @@ class GlobalReasoning(nn.Module):
         height, width = x.shape[-2:]
         index = point_indices(points, height, width).to(x.device)
         projection = self.projection(x).flatten(2)
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             projection, adjacency = float_or_better(projection), float_or_better(self.node_conv.weight.squeeze(2))
             heard = projection[:, :, index].transpose(1, 2)
             heard = heard + heard @ adjacency

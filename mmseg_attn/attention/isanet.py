@@ -26,7 +26,17 @@ from torch import Tensor, nn
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import softmax_attention, softmax_weights
 
-from .layers import LEAKY_RELU, ActLayer, NormLayer, conv_norm_act, eval_mode, mean, point_indices
+from .layers import (
+    LEAKY_RELU,
+    ActLayer,
+    BatchNorm,
+    NormLayer,
+    conv_norm_act,
+    eval_mode,
+    flatten_pixels,
+    mean,
+    point_indices,
+)
 
 Factor = tuple[int, int]
 
@@ -85,9 +95,11 @@ class _GroupAttention(nn.Module):
         self.query = nn.Sequential(conv(channels, key_channels), conv(key_channels, key_channels))
         self.value = nn.Conv2d(channels, value_channels, 1, bias=value_bias)
         self.out_conv = conv(value_channels, channels)
+        # A BatchNorm has the same statistics of the map as of all groups together, and is faster on the map.
+        self.norms_each_group = norm_layer is not None and not isinstance(self.out_conv.norm, BatchNorm)
 
     def forward(self, x: Tensor, padded: Tensor | None) -> Tensor:
-        return self.out_conv(from_groups(self._attend(x, padded), x, self.factor, self.long_range))
+        return self._layer(self.out_conv, from_groups(self._attend(x, padded), x, self.factor, self.long_range))
 
     def _attend(self, x: Tensor, padded: Tensor | None) -> Tensor:
         query, key = self.query_and_key(x, padded)
@@ -95,11 +107,18 @@ class _GroupAttention(nn.Module):
 
     def query_and_key(self, x: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
         """Both in groups. ``padded`` (B, 1, R h, L w) is one where a key shall get no weight."""
-        query, key = self.query(x), self.key(x)
+        query, key = self._layer(self.query, x), self._layer(self.key, x)
         if padded is not None:
             query = torch.cat([query, torch.ones_like(padded, dtype=query.dtype)], dim=1)
             key = torch.cat([key, (MASK_LOGIT * padded).to(key.dtype)], dim=1)
         return to_groups(query, self.factor, self.long_range), to_groups(key, self.factor, self.long_range)
+
+    def _layer(self, layer: nn.Module, x: Tensor) -> Tensor:
+        """1 x 1 convolutions with norms that see each group as an image of its own, (B, C, H, W) -> (B, D, H, W)."""
+        if not self.norms_each_group:
+            return layer(x)
+        groups = to_groups(x, self.factor, self.long_range).transpose(1, 2)[..., None]
+        return from_groups(flatten_pixels(layer(groups)), x, self.factor, self.long_range)
 
 
 class _InterlacedAttention(nn.Module):
@@ -177,7 +196,9 @@ class InterlacedSparseSelfAttention(nn.Module):
         value_bias: a bias in the projection to values, as mmseg's ISAHead has it. The official code has none.
         mask_padding: give the zeros that fill up the cells no weight. In the official code and in mmseg they take part.
             They count in the statistics of the norms either way.
-        norm_layer: channels -> module, after every convolution but those to values; None for biases instead.
+        norm_layer: channels -> module, after every convolution but those to values; None for biases instead. Those of
+            the attention see each group of pixels as an image of its own, as in the official code and in mmseg, which
+            matters to norms of single images such as GroupNorm.
         act_layer: () -> module, after every norm. The released model has LeakyReLU(0.01), from InPlaceABN; mmseg and
             the other norms of the official code have ReLU.
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 NormLayer = Callable[[int], nn.Module]
 ActLayer = Callable[[], nn.Module]
 
+# The base of PyTorch's and of mmengine's, whose name is private.
+BatchNorm: type[nn.Module] = nn.BatchNorm2d.__mro__[1]
 # The activation of InPlaceABN, in which many official codes put their norms.
 LEAKY_RELU = partial(nn.LeakyReLU, negative_slope=0.01)
 

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import (
     dot_product_attention,
@@ -142,7 +143,7 @@ class NonLocal(nn.Module):
         index = point_indices(points, height, width).to(x.device)
         query, key, _ = self._project(x)
         query = query[:, index]
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             if self.mode == 'dot_product':
                 weights = float_or_better(query) @ float_or_better(key).transpose(1, 2) / key.shape[1]
             elif self.mode == 'concatenation':

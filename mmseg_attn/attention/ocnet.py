@@ -27,6 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better, softmax_attention, softmax_weights
 
@@ -177,7 +178,7 @@ class _BlockAttention(_SelfAttention):
         query, key = (flatten_pixels(t) for t in self.query_and_key(x))
         row, column = (self._block_of_each(size, x.device) for size in (height, width))
         block = (row[:, None] * self.num_blocks + column).flatten()
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             logits = self.scale * (float_or_better(query[:, index]) @ float_or_better(key).transpose(1, 2))
             weights = logits.masked_fill(block[index, None] != block, -torch.inf).softmax(2)
         return weights.unflatten(2, (height, width))

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 from mmseg_attn.ops.psa import point_attention
@@ -137,7 +138,7 @@ class PointwiseSpatialAttention(nn.Module):
         maps = []
         with eval_mode(self):
             features = [self._predictors(x, direction)[1] for direction in self.directions]
-        with torch.autocast(x.device.type, enabled=False):
+        with no_autocast(x):
             for row, column in points.tolist():
                 shares = torch.outer(enlarge[0][row], enlarge[1][column])
                 receivers = shares.nonzero()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from . import triton
+from .autocast import no_autocast
 from .checks import check_shape
 from .operators import differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 from .pixel_attention import float_or_better, softmax_and_log_sum
@@ -53,7 +54,7 @@ def criss_cross_weights(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
 
 def _logits(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     """Of (B, H, W, D): with the pixels of the column, (B, H, W, H), itself at -inf, and of the row, (B, H, W, W)."""
-    with torch.autocast(query.device.type, enabled=False):
+    with no_autocast(query):
         query, key = float_or_better(query), float_or_better(key)
         along_column = query.transpose(1, 2) @ key.permute(0, 2, 3, 1)
         along_row = query @ key.transpose(2, 3)

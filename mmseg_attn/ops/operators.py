@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils.flop_counter import register_flop_formula
 
+from .autocast import no_autocast
+
 NAMESPACE = 'mmseg_attn'
 _LIBRARY = torch.library.Library(NAMESPACE, 'FRAGMENT')
 
@@ -43,7 +45,7 @@ def operator(function: Callable[Arguments, Result]) -> Operator[Arguments, Resul
             # PyTorch would silently take the derivative for zero.
             raise NotImplementedError(f'{function.__name__} has no forward-mode derivative, only a backward')
         # A backward may run under autocast too, whose halves would not fit the sums in float32.
-        with torch.autocast(arguments[0].device.type, enabled=False):
+        with no_autocast(arguments[0]):
             return compute(*arguments)
 
     registered = torch.library.custom_op(f'{NAMESPACE}::{function.__name__}', without_autocast, mutates_args=())

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import triton
+from .autocast import no_autocast
 from .checks import check_shape
 from .operators import differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 
@@ -67,7 +68,7 @@ def dot_product_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def softmax_weights(query: Tensor, key: Tensor, scale: float = 1.0) -> Tensor:
     """The weights of :func:`softmax_attention` themselves, (B, N, M), in float32 or better. For few queries only."""
-    with torch.autocast(query.device.type, enabled=False):
+    with no_autocast(query):
         logits = scale * (float_or_better(query) @ float_or_better(key).transpose(1, 2))
     return logits.softmax(-1)
 

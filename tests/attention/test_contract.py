@@ -55,6 +55,17 @@ def test_autocast_stays_close(block, dtype):
     assert error < (0.03 if dtype == torch.bfloat16 else 0.005)
 
 
+@pytest.mark.parametrize('name', BLOCKS)
+def test_shapes_on_the_meta_device(name):
+    """Also of a map that is more than one tile of attention, and where autocast is on around it."""
+    block = BLOCKS[name]().to('meta')
+    for training, size in (False, (9, 13)), (True, (17, 31)):
+        x = _image(2, *size).to('meta')
+        with torch.autocast('cpu', enabled=training):
+            out = block.train(training)(x)
+        assert (out.device, out.shape) == (x.device, x.shape)
+
+
 @pytest.mark.parametrize('training', [False, True])
 @pytest.mark.parametrize('size', SIZES[1:], ids=str)
 def test_every_trainable_parameter_gets_a_finite_gradient(block, size, training):

@@ -18,8 +18,20 @@ BLOCKS = {
     'factors': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=((4, 2), (3, 3))),
     'masked': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=(4, 3), mask_padding=True),
     'no_norm': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=4, norm_layer=None),
+    'group_norm': partial(InterlacedSparseSelfAttention, CHANNELS, down_factors=4, norm_layer=partial(nn.GroupNorm, 4)),
 }
 HEADS = {'ISAHead': [dict(isa_channels=4), dict(isa_channels=4, down_factors=((4, 3), (2, 2)), mask_padding=True)]}
+
+
+def by_group(layer, x, factor, long_range):
+    """``layer`` of each group of pixels, which its norms see as an image."""
+    out, positions = {}, [(i, j) for i in range(x.shape[2]) for j in range(x.shape[3])]
+    for pixel in positions:
+        if pixel not in out:
+            group = [other for other in positions if naive.related(pixel, other, factor, long_range)]
+            pixels = layer(torch.stack([x[:, :, i, j] for i, j in group], dim=2)[..., None])
+            out |= {position: pixels[:, :, k, 0] for k, position in enumerate(group)}
+    return torch.stack([out[position] for position in positions], dim=2).unflatten(2, x.shape[2:])
 
 
 def interlaced_stage(stage, x):
@@ -32,10 +44,11 @@ def interlaced_stage(stage, x):
     without = [(i, j) for i in range(x.shape[2]) for j in range(x.shape[3]) if (i, j) not in inside]
     maps = []
     for attention in stage.long_range, stage.short_range:
-        query, key, value = (last(f(x)) for f in (attention.query, attention.key, attention.value))
+        layer = partial(by_group, factor=factor, long_range=attention.long_range)
+        query, key, value = (last(layer(f, x)) for f in (attention.query, attention.key, attention.value))
         maps.append(naive.weights(query, key, factor, attention.long_range, query.shape[2]**-0.5,
                                   without if stage.mask_padding else ()))
-        x = attention.out_conv(first(naive.attend(maps[-1], value)))
+        x = layer(attention.out_conv, first(naive.attend(maps[-1], value)))
     rows, columns = slice(top, top + height), slice(left, left + width)
     return x[:, :, rows, columns], naive.compose(maps[1], maps[0])[rows, columns, rows, columns]
 
@@ -71,10 +84,12 @@ def _image(batch=1, height=5, width=6, channels=4):
     return torch.randn(batch, channels, height, width, dtype=torch.float64)
 
 
-@pytest.mark.parametrize('mask_padding', [False, True])
-@pytest.mark.parametrize('factors', [((2, 3),), ((4, 4),), ((2, 2), (3, 4))], ids=str)
-def test_equals_the_loops(factors, mask_padding):
-    block = _double(down_factors=factors, value_channels=5, value_bias=True, mask_padding=mask_padding)
+@pytest.mark.parametrize(('factors', 'mask_padding', 'norm_layer'), [
+    *((factors, mask_padding, nn.BatchNorm2d) for factors in (((2, 3),), ((4, 4),), ((2, 2), (3, 4)))
+      for mask_padding in (False, True)), (((2, 3),), False, partial(nn.GroupNorm, 1))])
+def test_equals_the_loops(factors, mask_padding, norm_layer):
+    block = _double(down_factors=factors, value_channels=5, value_bias=True, mask_padding=mask_padding,
+                    norm_layer=norm_layer)
     x = _image(height=5, width=6)
     contexts, maps = zip(*(interlaced_stage(stage, x) for stage in block.stages), strict=True)
     widened = block.up_conv(x) if len(factors) > 1 else x

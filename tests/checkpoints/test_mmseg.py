@@ -2,67 +2,18 @@
 
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
-from mmengine.registry import init_default_scope
-from mmseg.models.decode_heads import cc_head, psa_head
-from mmseg.registry import MODELS as MMSEG_MODELS
-from torch import nn
+from mmengine.config import Config
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.common.errors import UserError
+from tests.checkpoints.mmseg_models import DEFAULTS, build_theirs, without_compiled_ops
 from tests.checkpoints.test_official import build
-from tests.helpers import randomize
-from tests.models.heads.test_ccnet import CrissCrossEquation
-from tests.models.heads.test_psanet import PSAMask
-
-NORM = dict(type='BN', requires_grad=True)
-
-
-class _Scale(nn.Module):
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(0.))
-
-    def forward(self, x):
-        return self.scale * x
-
-
-class _CrissCrossAttention(CrissCrossEquation):
-    """With the parameters of mmcv's own module."""
-
-    def __init__(self, channels):
-        super().__init__(channels)
-        del self.gamma
-        self.gamma = _Scale()
-
-    def forward(self, x):
-        return self.gamma(self.context(x)) + x
 
 
 @pytest.fixture(autouse=True)
 def _without_compiled_ops(monkeypatch):
-    init_default_scope('mmseg')
-    monkeypatch.setattr(psa_head, 'PSAMask', PSAMask)
-    monkeypatch.setattr(cc_head, 'CrissCrossAttention', _CrissCrossAttention)
-
-
-def _theirs(type_, backbone='ResNetV1c', **arguments):
-    model = dict(
-        type='EncoderDecoder',
-        data_preprocessor=dict(type='SegDataPreProcessor', mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], bgr_to_rgb=False),
-        backbone=dict(
-            type=backbone, depth=18, base_channels=8, stem_channels=8, num_stages=4, out_indices=(0, 1, 2, 3),
-            dilations=(1, 1, 2, 4), strides=(1, 2, 1, 1), norm_cfg=NORM, contract_dilation=True),
-        decode_head=dict(
-            type=type_, in_channels=64, in_index=3, channels=16, num_classes=5, norm_cfg=NORM, **arguments),
-        auxiliary_head=dict(
-            type='FCNHead', in_channels=32, in_index=2, channels=8, num_convs=1, concat_input=False, num_classes=5,
-            norm_cfg=NORM),
-        train_cfg=dict(), test_cfg=dict(mode='whole'))
-    theirs = randomize(MMSEG_MODELS.build(ConfigDict(model)), std=0.15)
-    return model, theirs.eval()
+    without_compiled_ops(monkeypatch)
 
 
 @torch.no_grad()
@@ -76,15 +27,9 @@ def _assert_same(theirs, conversion, size=(97, 129)):
         torch.testing.assert_close(getattr(ours, name)(ours.extract_feat(x)), expected, rtol=1e-4, atol=1e-5)
 
 
-DEFAULTS = {
-    'PSAHead': dict(mask_size=(97, 97)), 'DAHead': dict(pam_channels=6), 'CCHead': dict(),
-    'ISAHead': dict(isa_channels=6), 'APCHead': dict(), 'EMAHead': dict(ema_channels=12, num_bases=7, num_stages=3),
-    'NLHead': dict()}
-
-
 @pytest.mark.parametrize('type_', DEFAULTS)
 def test_weights_alone(type_):
-    _, theirs = _theirs(type_, **DEFAULTS[type_])
+    _, theirs = build_theirs(type_, **DEFAULTS[type_])
     conversion = convert_checkpoint(Checkpoint(type_, theirs.state_dict()))
     assert any('does not hold its config' in note for note in conversion.notes)
     _assert_same(theirs, conversion)
@@ -101,7 +46,7 @@ OTHERS = {
 
 @pytest.mark.parametrize(('type_', 'backbone'), [*((type_, 'ResNetV1c') for type_ in OTHERS), ('NLHead', 'ResNet')])
 def test_with_the_config_in_the_file(type_, backbone):
-    model, theirs = _theirs(type_, backbone, align_corners=True, **OTHERS[type_])
+    model, theirs = build_theirs(type_, backbone, align_corners=True, **OTHERS[type_])
     meta = dict(cfg=text_of(Config(dict(model=model))))
     conversion = convert_checkpoint(Checkpoint(type_, theirs.state_dict(), meta))
     assert conversion.model['decode_head']['align_corners'] is True
@@ -110,7 +55,7 @@ def test_with_the_config_in_the_file(type_, backbone):
 
 
 def test_the_config_in_the_file_is_not_run(tmp_path):
-    _, theirs = _theirs('APCHead')
+    _, theirs = build_theirs('APCHead')
     victim = tmp_path / 'victim'
     text = f'model = dict(a=1)\nopen({str(victim)!r}, "w")\nx = __import__("os").getcwd()'
     with pytest.raises(UserError, match='the config in the file has the decode head None'):
@@ -119,7 +64,7 @@ def test_the_config_in_the_file_is_not_run(tmp_path):
 
 
 def test_what_only_the_user_knows():
-    _, theirs = _theirs('CCHead', recurrence=3)
+    _, theirs = build_theirs('CCHead', recurrence=3)
     conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict()),
                                     settings={'model.decode_head.recurrence': 3})
     assert conversion.overrides['model.decode_head.recurrence'] == 3
@@ -127,7 +72,7 @@ def test_what_only_the_user_knows():
 
 
 def test_a_mask_that_is_no_square():
-    _, theirs = _theirs('PSAHead', mask_size=(13, 17))
+    _, theirs = build_theirs('PSAHead', mask_size=(13, 17))
     with pytest.raises(UserError, match=r'221 positions, which is no square.*mask_size'):
         convert_checkpoint(Checkpoint('file', theirs.state_dict()))
     conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict()),
@@ -136,7 +81,7 @@ def test_a_mask_that_is_no_square():
 
 
 def test_a_head_without_a_counterpart():
-    model, theirs = _theirs('NLHead', kernel_size=1)
+    model, theirs = build_theirs('NLHead', kernel_size=1)
     meta = dict(cfg=text_of(Config(dict(model=model))))
     with pytest.raises(UserError, match=r'decode_head\.kernel_size=1 has no counterpart'):
         convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta))
@@ -145,7 +90,7 @@ def test_a_head_without_a_counterpart():
 @pytest.mark.parametrize(('name', 'value'), [
     ('type', 'subprocess.getoutput'), ('type', 'this.nothing'), ('constructor', 'os.system'), ('type', 'mmseg.os')])
 def test_types_in_a_strangers_config_are_not_imported(name, value):
-    model, theirs = _theirs('APCHead')
+    model, theirs = build_theirs('APCHead')
     model['data_preprocessor'] = {'type': 'SegDataPreProcessor', name: value}
     meta = dict(cfg=text_of(Config(dict(model=model))))
     with pytest.raises(UserError, match=f'has the {name} .*{value}.*, which neither OpenMMLab'):
@@ -153,7 +98,7 @@ def test_types_in_a_strangers_config_are_not_imported(name, value):
 
 
 def test_what_would_load_another_file_is_left_out():
-    model, theirs = _theirs('APCHead')
+    model, theirs = build_theirs('APCHead')
     model['pretrained'] = 'http://127.0.0.1/backbone.pth'
     model['backbone']['init_cfg'] = dict(type='Pretrained', checkpoint='http://127.0.0.1/backbone.pth')
     meta = dict(cfg=text_of(Config(dict(model=model))))
@@ -161,7 +106,7 @@ def test_what_would_load_another_file_is_left_out():
 
 
 def test_a_config_of_mmseg_0(tmp_path):
-    model, theirs = _theirs('APCHead')
+    model, theirs = build_theirs('APCHead')
     del model['data_preprocessor']
     norm = dict(mean=[1.0, 2.0, 3.0], std=[4.0, 5.0, 6.0], to_rgb=False)
     text = text_of(Config(dict(model=model, img_norm_cfg=norm, data=dict(test=dict(type='CityscapesDataset')))))
@@ -175,7 +120,7 @@ def test_a_config_of_mmseg_0(tmp_path):
 
 @pytest.mark.parametrize('text', ['model = 3', 'model = [1]', 'model = dict(a=b)'])
 def test_a_config_that_is_none(text):
-    _, theirs = _theirs('APCHead')
+    _, theirs = build_theirs('APCHead')
     conversion = convert_checkpoint(Checkpoint('file', theirs.state_dict(), dict(cfg=text)))
     assert any('cannot be read without running it' in note for note in conversion.notes)
     _assert_same(theirs, conversion)
@@ -183,7 +128,7 @@ def test_a_config_that_is_none(text):
 
 @pytest.mark.parametrize('type_', ['DAHead', 'CCHead'])
 def test_without_an_auxiliary_head(type_):
-    _, theirs = _theirs(type_, **DEFAULTS[type_])
+    _, theirs = build_theirs(type_, **DEFAULTS[type_])
     state = {k: v for k, v in theirs.state_dict().items() if not k.startswith('auxiliary_head')}
     conversion = convert_checkpoint(Checkpoint('file', state))
     assert conversion.model['auxiliary_head'] is None
@@ -193,7 +138,7 @@ def test_without_an_auxiliary_head(type_):
 @pytest.mark.parametrize('psa_type', ['collect', 'distribute', 'bi-direction'])
 def test_a_compact_mask(psa_type):
     arguments = dict(mask_size=(7, 9), psa_type=psa_type, compact=True)
-    model, theirs = _theirs('PSAHead', **arguments)
+    model, theirs = build_theirs('PSAHead', **arguments)
     meta = dict(cfg=text_of(Config(dict(model=model))))
     given = {f'decode_head.{k}': v for k, v in arguments.items()}
     for checkpoint, settings in ((Checkpoint('file', theirs.state_dict(), meta), {}),
@@ -205,7 +150,7 @@ def test_a_compact_mask(psa_type):
 @pytest.mark.parametrize('shape', [(), (3,), (2, 3)])
 def test_weights_of_another_rank(shape):
     for type_ in DEFAULTS:
-        _, theirs = _theirs(type_, **DEFAULTS[type_])
+        _, theirs = build_theirs(type_, **DEFAULTS[type_])
         state = theirs.state_dict()
         for key in [k for k in state if k.startswith('decode_head') and state[k].ndim == 4]:
             with pytest.raises(UserError):

@@ -12,6 +12,7 @@ from ..config_text import literals_of
 from ..model import model_config
 from ..plan import CheckpointSource, ConversionInput, Plan, StateDict, count_keys, psa_branches, square_side
 from ..trust import check_types, without_loading
+from .conv_module import conv_module_names, norm_names, told_layers
 
 Value = TypeVar('Value')
 
@@ -27,29 +28,25 @@ CCNET = {'convs.0': 'in_conv', 'cca.gamma': 'attention.gamma', 'cca.gamma.scale'
          'cca.query_conv': 'attention.query', 'cca.key_conv': 'attention.key', 'cca.value_conv': 'attention.value',
          'convs.1': 'out_conv', 'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg'}
 EMANET = {'ema_in_conv': 'in_conv', 'ema_module.bases': 'attention.bases', 'ema_mid_conv.conv': 'attention.in_conv',
-          'ema_out_conv.conv': 'attention.out_conv', 'ema_out_conv.bn': 'attention.norm', 'bottleneck': 'bottleneck',
-          'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg'}
+          'ema_out_conv.conv': 'attention.out_conv', 'bottleneck': 'bottleneck', 'conv_cat': 'cat_conv',
+          'conv_seg': 'conv_seg', **norm_names('ema_out_conv', 'attention.norm')}
 NON_LOCAL_BLOCK = {
     'g.conv': 'value', 'g.0.conv': 'value', 'theta.conv': 'query', 'phi.conv': 'key', 'phi.0.conv': 'key',
-    'conv_out.conv': 'out_conv', 'conv_out.bn': 'norm', 'concat_project.conv': 'concat_project'}
+    'conv_out.conv': 'out_conv', 'concat_project.conv': 'concat_project', **norm_names('conv_out', 'norm')}
 NON_LOCAL = {'convs.0': 'in_conv', 'convs.1': 'out_conv', 'conv_cat': 'cat_conv', 'conv_seg': 'conv_seg',
              **{f'nl_block.{k}': f'attention.{v}' for k, v in NON_LOCAL_BLOCK.items()}}
 APC_BLOCK = {
-    'pooled_redu_conv.conv': 'pooled_conv.conv', 'pooled_redu_conv.bn': 'pooled_conv.norm',
-    'input_redu_conv.conv': 'in_conv.conv', 'input_redu_conv.bn': 'in_conv.norm',
-    'global_info.conv': 'global_conv.conv', 'global_info.bn': 'global_conv.norm', 'gla': 'affinity',
-    'residual_conv.conv': 'residual_conv.conv', 'residual_conv.bn': 'residual_conv.norm',
-    'fusion_conv.conv': 'fusion_conv.conv', 'fusion_conv.bn': 'fusion_conv.norm'}
+    'gla': 'affinity', **conv_module_names('pooled_redu_conv', 'pooled_conv'),
+    **conv_module_names('input_redu_conv', 'in_conv'), **conv_module_names('global_info', 'global_conv'),
+    **conv_module_names('residual_conv', 'residual_conv'), **conv_module_names('fusion_conv', 'fusion_conv')}
 
 
 def psanet_names(psa_type: str) -> dict[str, str]:
-    names = {'proj.conv': 'attention.proj.conv', 'proj.bn': 'attention.proj.norm', 'bottleneck': 'bottleneck',
-             'conv_seg': 'conv_seg'}
+    names = {'bottleneck': 'bottleneck', 'conv_seg': 'conv_seg', **conv_module_names('proj', 'attention.proj')}
     for suffix, direction in psa_branches(psa_type).items():
         ours = f'attention.{direction}'
-        names |= {f'reduce{suffix}.conv': f'{ours}.reduce.conv', f'reduce{suffix}.bn': f'{ours}.reduce.norm',
-                  f'attention{suffix}.0.conv': f'{ours}.attention.conv',
-                  f'attention{suffix}.0.bn': f'{ours}.attention.norm', f'attention{suffix}.1': f'{ours}.mask'}
+        names |= {f'attention{suffix}.1': f'{ours}.mask', **conv_module_names(f'reduce{suffix}', f'{ours}.reduce'),
+                  **conv_module_names(f'attention{suffix}.0', f'{ours}.attention')}
     return names
 
 
@@ -59,16 +56,14 @@ def apcnet_names(num_scales: int) -> dict[str, str]:
 
 
 def isanet_names() -> dict[str, str]:
-    names = {'in_conv': 'in_conv', 'conv_seg': 'conv_seg', 'out_conv.conv': 'attention.out_conv.conv',
-             'out_conv.bn': 'attention.out_conv.norm'}
+    names = {'in_conv': 'in_conv', 'conv_seg': 'conv_seg', **conv_module_names('out_conv', 'attention.out_conv')}
     for theirs, ours in {'global_relation': 'long_range', 'local_relation': 'short_range'}.items():
         ours = f'attention.stages.0.{ours}'
         for projection in 'key', 'query':
             for i in range(2):
-                names[f'{theirs}.{projection}_project.{i}.conv'] = f'{ours}.{projection}.{i}.conv'
-                names[f'{theirs}.{projection}_project.{i}.bn'] = f'{ours}.{projection}.{i}.norm'
-        names |= {f'{theirs}.value_project': f'{ours}.value', f'{theirs}.output_project.conv': f'{ours}.out_conv.conv',
-                  f'{theirs}.output_project.bn': f'{ours}.out_conv.norm'}
+                names |= conv_module_names(f'{theirs}.{projection}_project.{i}', f'{ours}.{projection}.{i}')
+        names |= {f'{theirs}.value_project': f'{ours}.value',
+                  **conv_module_names(f'{theirs}.output_project', f'{ours}.out_conv')}
     return names
 
 
@@ -90,7 +85,20 @@ def _isanet_settings(head: StateDict, _: dict) -> dict:
 
 
 def _danet_settings(head: StateDict, _: dict) -> dict:
-    return {'pam_channels': head['pam.query_project.weight'].shape[0]}
+    settings = {'pam_channels': head['pam.query_project.weight'].shape[0]}
+    return settings | (dict(num_classes=2, out_channels=1) if _is_binary(head, 'pam_conv_seg') else {})
+
+
+def _is_binary(head: StateDict, side_classifier: str) -> bool:
+    """Whether it is a DAHead of ``out_channels=1``, whose side classifiers mmseg gives an output for each class."""
+    return len(head['conv_seg.weight']) == 1 and len(head[f'{side_classifier}.weight']) == 2
+
+
+def _danet_notes(head: StateDict) -> tuple[str, ...]:
+    if not _is_binary(head, 'pam_conv_seg'):
+        return ()
+    return ("With out_channels=1 the side classifiers of mmseg's DAHead have an output for each of the two classes, "
+            'ours only that of class 1: the other is left out. They serve in training alone.',)
 
 
 def _apcnet_settings(head: StateDict, given: dict) -> dict:
@@ -128,6 +136,14 @@ def _exchange_if_compact(arguments: dict) -> dict:
     return dict(arguments, psa_type=exchanged.get(arguments['psa_type'], arguments['psa_type']))
 
 
+def _finish_danet(state: StateDict) -> StateDict:
+    state = _gammas_as_vectors(state)
+    for name in 'position_conv_seg', 'channel_conv_seg':
+        if _is_binary(_of('decode_head', state), name):
+            state |= {key: state[key][1:] for key in (f'decode_head.{name}.weight', f'decode_head.{name}.bias')}
+    return state
+
+
 def _gammas_as_vectors(state: StateDict) -> StateDict:
     return {key: value.reshape(1) if key.endswith('.gamma') else value for key, value in state.items()}
 
@@ -135,7 +151,7 @@ def _gammas_as_vectors(state: StateDict) -> StateDict:
 def _with_output_bias(state: StateDict) -> StateDict:
     """mmcv's block has no bias before its norm."""
     weight = state['decode_head.attention.out_conv.weight']
-    return state | {'decode_head.attention.out_conv.bias': weight.new_zeros(weight.shape[0])}
+    return {'decode_head.attention.out_conv.bias': weight.new_zeros(weight.shape[0])} | state
 
 
 @dataclass(frozen=True)
@@ -145,6 +161,7 @@ class _Head:
     Args:
         type: its name, which is that of ours.
         signature_key: a key that only it has.
+        conv: a convolution that has its norm and its activation.
         names: its prefix -> ours; takes the number of its scales or its psa_type.
         settings: (weights, given arguments) -> what the weights tell.
         ours: arguments of ours that make it mmseg's.
@@ -153,10 +170,12 @@ class _Head:
         renamed: argument of mmseg -> argument of ours.
         corrected: arguments of mmseg -> those of ours that mean the same.
         finish: the last change of the weights, in our names.
+        notes: weights -> what is not as the user may expect.
     """
 
     type: str
     signature_key: str
+    conv: str
     names: Callable[[StateDict, dict], dict[str, str]]
     settings: Callable[[StateDict, dict], dict]
     ours: dict = field(default_factory=dict)
@@ -165,6 +184,7 @@ class _Head:
     renamed: dict = field(default_factory=dict)
     corrected: Callable[[dict], dict] = lambda arguments: arguments
     finish: Callable[[StateDict], StateDict] = lambda state: state
+    notes: Callable[[StateDict], tuple[str, ...]] = lambda head: ()
 
 
 # What mmseg's CCHead and NLHead inherit, and the only values that have a counterpart here.
@@ -172,28 +192,32 @@ FCN_HEAD_ARGUMENTS = dict(kernel_size=3, dilation=1, num_convs=2)
 RELU = dict(act_cfg=dict(type='ReLU'))
 HEADS = {
     'psanet': _Head(
-        'PSAHead', 'attention.1.weight', lambda _, settings: psanet_names(settings['psa_type']), _psanet_settings,
-        ours=dict(mmseg_compatible=True), unknown='compact, shrink_factor, psa_softmax, normalization_factor',
-        corrected=_exchange_if_compact),
-    'danet': _Head('DAHead', 'pam.query_project.weight', lambda *_: DANET, _danet_settings, finish=_gammas_as_vectors),
+        'PSAHead', 'attention.1.weight', 'bottleneck', lambda _, settings: psanet_names(settings['psa_type']),
+        _psanet_settings, ours=dict(mmseg_compatible=True),
+        unknown='compact, shrink_factor, psa_softmax, normalization_factor', corrected=_exchange_if_compact),
+    'danet': _Head(
+        'DAHead', 'pam.query_project.weight', 'pam_in_conv', lambda *_: DANET, _danet_settings, finish=_finish_danet,
+        notes=_danet_notes),
     'ccnet': _Head(
-        'CCHead', 'cca.query_conv.weight', lambda *_: CCNET, _ccnet_settings, defaults=RELU, unknown='recurrence',
-        finish=_gammas_as_vectors),
+        'CCHead', 'cca.query_conv.weight', 'convs.0', lambda *_: CCNET, _ccnet_settings, defaults=RELU,
+        unknown='recurrence', finish=_gammas_as_vectors),
     'isanet': _Head(
-        'ISAHead', 'global_relation.value_project.weight', lambda *_: isanet_names(), _isanet_settings,
+        'ISAHead', 'global_relation.value_project.weight', 'in_conv', lambda *_: isanet_names(), _isanet_settings,
         ours=dict(value_bias=True), defaults=RELU | dict(dropout_ratio=0.1), unknown='down_factor',
         renamed=dict(down_factor='down_factors'), finish=_swap_halves),
     'apcnet': _Head(
-        'APCHead', 'acm_modules.0.gla.weight',
+        'APCHead', 'acm_modules.0.gla.weight', 'bottleneck',
         lambda head, _: apcnet_names(count_keys(head, 'acm_modules.{}.gla.weight')), _apcnet_settings,
         unknown='pool_scales'),
     'emanet': _Head(
-        'EMAHead', 'ema_module.bases', lambda *_: EMANET, _emanet_settings, ours=dict(renormalize_bases=True),
-        defaults=dict(concat_input=True), unknown='num_stages'),
+        'EMAHead', 'ema_module.bases', 'ema_in_conv', lambda *_: EMANET, _emanet_settings,
+        ours=dict(renormalize_bases=True), defaults=dict(concat_input=True), unknown='num_stages'),
     'non_local': _Head(
-        'NLHead', 'nl_block.conv_out.conv.weight', lambda *_: NON_LOCAL, _non_local_settings, unknown='use_scale, mode',
-        finish=_with_output_bias),
+        'NLHead', 'nl_block.conv_out.conv.weight', 'convs.0', lambda *_: NON_LOCAL, _non_local_settings,
+        unknown='use_scale, mode', finish=_with_output_bias),
 }
+# Of the FCNHead that is the auxiliary head.
+AUXILIARY_CONV = 'convs.0'
 
 
 def _plan(method: str, given: ConversionInput) -> Plan:
@@ -211,31 +235,36 @@ def _plan_by_config(head: _Head, given: ConversionInput, nearest: str, config: d
     check_types(model, 'the config in the file')
     model = without_loading(dict(model, decode_head=_our_head(head, model.get('decode_head'))))
     model.setdefault('data_preprocessor', _preprocessor(config) or model_config(nearest)['data_preprocessor'])
-    weights = _of_decode_head(given.state)
-    known = model['decode_head'] | _of_decode_head(given.settings)
+    weights = _of('decode_head', given.state)
+    known = model['decode_head'] | _of('decode_head', given.settings)
     told = {k: v for k, v in head.settings(weights, known).items() if k not in known}
     model['decode_head'] = head.corrected(model['decode_head'] | told)
     usable = dict(config, model=model) if 'test_dataloader' in config else None
-    notes = () if usable else ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
+    notes = head.notes(weights)
+    if not usable:
+        notes += ('The config in the file is one of mmseg 0.x: its model is kept, its data are not.',)
     return Plan(nearest, _names(head, weights, model['decode_head']), finish=head.finish, notes=notes, model=model,
                 source_config=usable)
 
 
 def _plan_by_weights(head: _Head, given: ConversionInput, nearest: str, has_config: bool) -> Plan:
-    weights, by_user = _of_decode_head(given.state), _of_decode_head(given.settings)
-    settings = head.corrected(head.defaults | head.ours | head.settings(weights, by_user) | by_user)
+    weights, by_user = _of('decode_head', given.state), _of('decode_head', given.settings)
+    layers = told_layers(weights, head.conv, by_user, 'decode_head')
+    settings = head.corrected(dict(align_corners=False) | head.defaults | head.ours | layers
+                              | head.settings(weights, by_user) | by_user)
     absent = ('The config in the file cannot be read without running it' if has_config
               else 'The file does not hold its config')
-    unknown = f'{head.unknown}, ' if head.unknown else ''
-    notes = (f"{absent}, and the weights do not tell {unknown}align_corners, the mean and deviation of the images, the "
-             "backbone's dilations, nor whether images are tested whole: mmseg's defaults are taken.",)
+    unknown = [head.unknown, '' if 'act_cfg' in layers else 'act_cfg',
+               'threshold' if len(weights['conv_seg.weight']) == 1 else '', 'conv_cfg', 'align_corners']
+    notes = (f"{absent}, and the weights do not tell {', '.join(filter(None, unknown))}, the mean and deviation of the "
+             "images, the backbone's dilations, nor whether images are tested whole: mmseg's defaults are taken.",)
     return Plan(
-        nearest, _names(head, weights, settings), finish=head.finish, notes=notes,
-        settings={f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given.state))
+        nearest, _names(head, weights, settings), finish=head.finish, notes=head.notes(weights) + notes,
+        settings={f'decode_head.{k}': v for k, v in settings.items()} | _other_settings(given))
 
 
-def _of_decode_head(values: dict[str, Value]) -> dict[str, Value]:
-    return {k.removeprefix('decode_head.'): v for k, v in values.items() if k.startswith('decode_head.')}
+def _of(part: str, values: dict[str, Value]) -> dict[str, Value]:
+    return {k.removeprefix(f'{part}.'): v for k, v in values.items() if k.startswith(f'{part}.')}
 
 
 def _names(head: _Head, weights: StateDict, settings: dict) -> dict[str, str]:
@@ -263,11 +292,15 @@ def _our_head(head: _Head, theirs: object) -> dict:
     return head.defaults | arguments | head.ours | dict(type=f'mmseg_attn.{head.type}')
 
 
-def _other_settings(state: StateDict) -> dict:
-    deep = 'backbone.stem.0.weight' in state
+def _other_settings(given: ConversionInput) -> dict:
+    """Of the parts beside the decode head."""
+    deep = 'backbone.stem.0.weight' in given.state
+    auxiliary = RELU | dict(align_corners=False) | told_layers(
+        _of('auxiliary_head', given.state), AUXILIARY_CONV, _of('auxiliary_head', given.settings), 'auxiliary_head')
     return {'backbone.type': 'ResNetV1c' if deep else 'ResNet', 'backbone.contract_dilation': True,
-            'backbone.multi_grid': None, 'decode_head.align_corners': False, 'auxiliary_head.align_corners': False,
-            'auxiliary_head.act_cfg': dict(type='ReLU'), 'test_cfg': dict(mode='whole')}
+            'backbone.multi_grid': None, 'test_cfg': dict(mode='whole'),
+            **{f'auxiliary_head.{k}': v for k, v in auxiliary.items()},
+            **{k: v for k, v in given.settings.items() if not k.startswith('decode_head.')}}
 
 
 def _source(method: str, head: _Head) -> CheckpointSource:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 # The activation of InPlaceABN, in which many official codes put their norms.
 LEAKY_RELU = dict(type='LeakyReLU', negative_slope=0.01)
+PLAIN_CONVS = (None, dict(type='Conv2d'), dict(type='Conv'))
 # Channels: oneDNN brings the input of a convolution into an order of its own, a copy of all that it gets.
 MAX_CONV_CHANNELS = 1024
 
@@ -22,12 +23,20 @@ class AttentionHead(BaseDecodeHead):
             ``dict(type='mmseg_attn.CARAFE', scale_factor=2)``; None for none.
         upsample_logits: an upsampler after the classifier; None for none.
         kwargs: arguments of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
+
+    Raises:
+        ValueError: a ``conv_cfg`` of other than plain convolutions, which would not reach those of the block.
     """
 
     concat_input = False
+    # Whether the convolutions of the block are meant to stay plain.
+    takes_conv_cfg = False
 
     def __init__(self, *args, upsample_features: dict | None = None, upsample_logits: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        if self.conv_cfg not in PLAIN_CONVS and not self.takes_conv_cfg:
+            raise ValueError(f'conv_cfg={self.conv_cfg} would not reach the convolutions of the attention, which '
+                             f'{type(self).__name__} always has as plain ones: leave conv_cfg out')
         self.upsample_features = _build_upsampler(upsample_features, self.channels)
         self.upsample_logits = _build_upsampler(upsample_logits, self.out_channels)
 

@@ -23,6 +23,8 @@ class CCHead(AttentionHead):
             ``norm_cfg``, ...).
     """
 
+    takes_conv_cfg = True  # as in mmseg, beside the attention
+
     def __init__(self, *args, recurrence: int = 2, inner_channels: int | None = None, concat_input: bool = True,
                  act_cfg: dict | None = LEAKY_RELU, **kwargs):
         super().__init__(*args, act_cfg=act_cfg, **kwargs)

@@ -18,7 +18,8 @@ class DAHead(AttentionHead):
         conv3x3 -> channel attention  -> conv3x3 -+-> side classifier
 
     Each classifier has a loss of the same weight; the side classifiers serve in training only. The paper has no
-    auxiliary head beside them. :meth:`attention_map` is that of the position attention.
+    auxiliary head beside them. With ``out_channels=1`` they have one output, too, where mmseg's have ``num_classes``.
+    :meth:`attention_map` is that of the position attention.
 
     Args:
         pam_channels: width of the queries and keys of the position attention; an eighth of ``channels`` when not
@@ -26,6 +27,8 @@ class DAHead(AttentionHead):
         kwargs: arguments of AttentionHead and BaseDecodeHead (``in_channels``, ``channels``, ``num_classes``,
             ``norm_cfg``, ...).
     """
+
+    takes_conv_cfg = True  # as in mmseg, beside the attention
 
     def __init__(self, *args, pam_channels: int | None = None, **kwargs):
         super().__init__(*args, **kwargs)

@@ -41,6 +41,13 @@ def test_logits(head, size):
     assert head.eval()(_features(2, *size)).shape == (2, 5, *size)
 
 
+@pytest.mark.parametrize(('name', 'variant'), VARIANTS, ids=str)
+def test_logits_on_the_meta_device(name, variant):
+    with torch.device('meta'):
+        logits = _build(name, variant).eval()(_features())
+    assert (logits.device.type, logits.shape) == ('meta', (2, 5, 9, 13))
+
+
 def test_loss_reaches_every_trainable_parameter(head):
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 72, 104)))) for _ in range(2)]
     losses = head.train().loss(_features(), samples, train_cfg=None)
@@ -98,6 +105,14 @@ def test_a_convolution_of_parts_is_that_of_their_concatenation(monkeypatch, opti
 def test_out_channels_of_binary_segmentation(name):
     head = _build(name, SMALL[name][0], num_classes=2, out_channels=1, threshold=0.5)
     assert head.eval()(_features()).shape == (2, 1, 9, 13)
+
+
+@pytest.mark.parametrize('name', HEADS)
+def test_a_conv_cfg_that_does_not_reach_the_block(name):
+    _build(name, SMALL[name][0], conv_cfg=dict(type='Conv2d'))
+    if name not in ('CCHead', 'DAHead'):  # tests/checkpoints/test_mmseg.py compares these with mmseg's
+        with pytest.raises(ValueError, match=rf"conv_cfg={{'type': 'ConvWS'}} would not reach .* {name}"):
+            _build(name, SMALL[name][0], conv_cfg=dict(type='ConvWS'))
 
 
 @pytest.mark.parametrize('name', HEADS)

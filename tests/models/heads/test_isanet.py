@@ -27,8 +27,9 @@ def test_isanet_output_and_gradients(golden):
 
 
 @pytest.mark.parametrize('training', [False, True])
-def test_isanet_of_mmseg(training):
-    arguments = dict(num_classes=4, in_index=0, dropout_ratio=0, isa_channels=4, norm_cfg=dict(type='BN'))
+@pytest.mark.parametrize('norm_cfg', [dict(type='BN'), dict(type='GN', num_groups=2), dict(type='IN'), None], ids=str)
+def test_isanet_of_mmseg(norm_cfg, training):
+    arguments = dict(num_classes=4, in_index=0, dropout_ratio=0, isa_channels=4, norm_cfg=norm_cfg)
     theirs = randomize(MMSegISAHead(in_channels=12, channels=8, down_factor=(4, 3), **arguments)).double()
     ours = ISAHead(12, 8, down_factors=(4, 3), value_bias=True, act_cfg=dict(type='ReLU'), **arguments).double()
     ours.load_state_dict(_rename_mmseg(theirs.state_dict()))
