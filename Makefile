@@ -1,6 +1,7 @@
 # make demo    train, evaluate and draw on the built-in data, in minutes on a CPU
 # make test    run the test suite without its slow tests
 # make lint
+# make faults  kill a training a hundred times, and print what was lost (docs/reliability.md)
 #
 # Each makes a virtual environment in .venv first. To use an existing one instead: make test VENV=/path/to/environment
 # TORCH chooses the build of PyTorch: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -11,19 +12,22 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 WORK_DIR ?= work_dirs/demo
 
-.PHONY: demo test test-all lint
+.PHONY: demo test test-all lint faults
 
 demo: $(BIN)/.mmseg_attn
-	$(BIN)/python tools/train.py configs/non_local_r18_shapes.py --work-dir $(WORK_DIR)
-	$(BIN)/python tools/test.py configs/non_local_r18_shapes.py $$(cat $(WORK_DIR)/last_checkpoint) \
+	$(BIN)/python tools/train.py configs/non_local_r18_shapes.py --work-dir $(WORK_DIR) --overwrite
+	$(BIN)/python tools/test.py configs/non_local_r18_shapes.py $(WORK_DIR)/$$(cat $(WORK_DIR)/last_checkpoint) \
 		--work-dir $(WORK_DIR) --show-dir $(WORK_DIR)/pictures
-	@echo "Checkpoint: $$(cat $(WORK_DIR)/last_checkpoint)"
+	@echo "Checkpoint: $(WORK_DIR)/$$(cat $(WORK_DIR)/last_checkpoint)"
 
 test: $(BIN)/.mmseg_attn
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-all: $(BIN)/.mmseg_attn
 	$(BIN)/python -m pytest -n auto
+
+faults: $(BIN)/.mmseg_attn
+	$(BIN)/python -m tests.faults.kills --kills 100
 
 lint: $(BIN)/.mmseg_attn
 	$(BIN)/ruff check .

@@ -6,9 +6,21 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .errors import UserError
+from .files import atomic_write
 from .shipped import find_config
 
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
+
+
+class WholeConfig(Config):
+    """A config that is written whole or not at all."""
+
+    def dump(self, file: str | Path | None = None) -> str | None:
+        if file is None:
+            return super().dump()
+        with atomic_write(file) as partial:
+            super().dump(partial)
+        return None
 
 
 def load_config(path: str | Path, options: dict | None = None, work_dir: str | None = None) -> Config:
@@ -35,6 +47,8 @@ def load_config(path: str | Path, options: dict | None = None, work_dir: str | N
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UserError(f'--cfg-options does not fit {path}: {error}') from error
     _fit_workers(cfg)
+    # The runner keeps the class when it copies the config.
+    cfg.__class__ = WholeConfig
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', path.stem)
     return cfg
 

@@ -12,6 +12,9 @@ from mmengine.registry import Registry, init_default_scope
 from .errors import UserError
 
 PARTS = ('', 'data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
+IOU_METRICS = 'IoUMetric', 'mmseg.IoUMetric', 'mmseg_attn.ClassIoUMetric'
+# What mmseg's IoUMetric measures for each of its iou_metrics.
+MEASURED = dict(mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscore', 'mPrecision', 'mRecall'))
 HOW_TO_GET = {
     'PascalVOCDataset': 'mmseg-attn prepare_data voc prepares it (docs/data_preparation.md)',
     'CityscapesDataset': 'mmseg-attn prepare_data cityscapes prepares it (docs/data_preparation.md)',
@@ -46,10 +49,11 @@ def check_training(cfg: Config) -> None:
     """Checks what only a training needs: the weights that it starts from, and those of the classes.
 
     Raises:
-        UserError: a file of ``model.pretrained``, of an ``init_cfg`` or of a loss is missing, or a loss has weights for
-            another number of classes.
+        UserError: a file of ``model.pretrained``, of an ``init_cfg`` or of a loss is missing; a loss has weights for
+            another number of classes; ``save_best`` names what the evaluator does not measure.
     """
     _check_class_weights(cfg.model)
+    _check_best_metric(cfg)
     for where, path in _pretrained_files(cfg.model, 'model'):
         if '://' not in path and not osp.isfile(path):
             raise UserError(f'there is no checkpoint {path} (from {where}).\n'
@@ -117,6 +121,23 @@ def _check_class_weights(model: dict) -> None:
             if isinstance(weight, (list, tuple)) and classes is not None and len(weight) != classes:
                 raise UserError(f'{where}.loss_decode.class_weight has {len(weight)} weights, and the head {classes} '
                                 'classes: give one weight for each class')
+
+
+def _check_best_metric(cfg: Config) -> None:
+    evaluator, checkpoint = cfg.get('val_evaluator'), (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    best = checkpoint.get('save_best')
+    # What the evaluators of others measure cannot be known.
+    if not best or not isinstance(evaluator, dict) or evaluator.get('type') not in IOU_METRICS:
+        return
+    chosen = evaluator.get('iou_metrics', ['mIoU'])
+    measured = ['aAcc', *(name for metric in ([chosen] if isinstance(chosen, str) else chosen)
+                          for name in MEASURED.get(metric, ()))]
+    prefix = f'{evaluator["prefix"]}/' if evaluator.get('prefix') else ''
+    missing = [name for name in ([best] if isinstance(best, str) else best) if name not in ('auto', *(
+        prefix + m for m in measured)) and not name.startswith(f'{prefix}IoU.')]
+    if missing:
+        raise UserError(f'default_hooks.checkpoint.save_best={missing[0]!r} is not measured by the validation, whose '
+                        f'val_evaluator.iou_metrics={chosen!r} give {", ".join(prefix + m for m in measured)}')
 
 
 def check_dataset(dataset: object, where: str) -> None:

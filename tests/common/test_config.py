@@ -1,6 +1,9 @@
 """Configs are read, or refused in one message that says what to do."""
 
+import copy
+
 import pytest
+from mmengine.config import Config
 
 from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
@@ -64,3 +67,14 @@ def test_an_option_that_does_not_fit(tmp_path):
     path.write_text('a = [1, 2]')
     with pytest.raises(UserError, match='--cfg-options does not fit'):
         load_config(path, {'a.5.b': 1})
+
+
+def test_a_config_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    (tmp_path / 'config.py').write_text('a = 1')
+    cfg = copy.deepcopy(load_config(tmp_path / 'config.py'))
+    cfg.dump(tmp_path / 'dumped.py')
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: 1 / 0))
+    with pytest.raises(ZeroDivisionError):
+        cfg.dump(tmp_path / 'dumped.py')
+    assert (tmp_path / 'dumped.py').read_text().startswith('a = 1')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['config.py', 'dumped.py']

@@ -48,6 +48,26 @@ def test_class_weights_that_do_not_fit(cfg, loss, message):
         check_training(cfg)
 
 
+@pytest.mark.parametrize(('options', 'message'), [
+    ({'val_evaluator.iou_metrics': ['mFscore']},
+     r"save_best='mIoU' is not measured .* give aAcc, mFscore, mPrecision, mRecall"),
+    ({'val_evaluator.prefix': 'city'}, r"save_best='mIoU' is not measured .* give city/aAcc, city/mIoU"),
+    ({'default_hooks.checkpoint.save_best': ['mIoU', 'mDice']}, "save_best='mDice' is not measured")])
+def test_a_best_checkpoint_by_what_is_not_measured(cfg, options, message):
+    cfg.merge_from_dict(options)
+    with pytest.raises(UserError, match=message):
+        check_training(cfg)
+
+
+@pytest.mark.parametrize('options', [
+    {'val_evaluator.iou_metrics': ['mIoU', 'mDice'], 'default_hooks.checkpoint.save_best': ['mDice', 'mAcc', 'IoU.key']},
+    {'default_hooks.checkpoint.save_best': 'auto'}, {'default_hooks.checkpoint.save_best': None},
+    {'val_evaluator.type': 'my.Metric', 'default_hooks.checkpoint.save_best': 'mine'}])
+def test_a_best_checkpoint_by_what_is_measured(cfg, options):
+    cfg.merge_from_dict(options)
+    check_training(cfg)
+
+
 @pytest.mark.parametrize(('options', 'where'), [
     ({'model.pretrained': 'no.pth'}, 'model.pretrained'),
     ({'model.backbone.init_cfg': dict(type='Pretrained', checkpoint='no.pth')}, 'model.backbone.init_cfg'),
