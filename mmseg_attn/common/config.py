@@ -47,8 +47,8 @@ def load_config(path: str | Path, options: dict | None = None, work_dir: str | N
     except (KeyError, TypeError, AssertionError, IndexError) as error:
         raise UserError(f'--cfg-options does not fit {path}: {error}') from error
     _fit_workers(cfg)
-    # The runner keeps the class when it copies the config.
-    cfg.__class__ = WholeConfig
+    # The runner keeps the class when it copies the config, whose own attributes would be settings.
+    object.__setattr__(cfg, '__class__', WholeConfig)
     cfg.work_dir = work_dir or cfg.get('work_dir') or osp.join('work_dirs', path.stem)
     return cfg
 

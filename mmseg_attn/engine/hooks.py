@@ -94,6 +94,7 @@ class CheckInvalidLossHook(Hook):
 
     def __init__(self, interval: int = 50):
         self.interval = interval
+        self._begin()
 
     def before_train(self, runner) -> None:
         self._begin()

@@ -60,7 +60,7 @@ def test_a_best_checkpoint_by_what_is_not_measured(cfg, options, message):
 
 
 @pytest.mark.parametrize('options', [
-    {'val_evaluator.iou_metrics': ['mIoU', 'mDice'], 'default_hooks.checkpoint.save_best': ['mDice', 'mAcc', 'IoU.key']},
+    {'val_evaluator.iou_metrics': ['mIoU', 'mDice'], 'default_hooks.checkpoint.save_best': ['mDice', 'IoU.key']},
     {'default_hooks.checkpoint.save_best': 'auto'}, {'default_hooks.checkpoint.save_best': None},
     {'val_evaluator.type': 'my.Metric', 'default_hooks.checkpoint.save_best': 'mine'}])
 def test_a_best_checkpoint_by_what_is_measured(cfg, options):

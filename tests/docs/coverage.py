@@ -34,6 +34,8 @@ COMMANDS = (
     (r'^python tools/benchmark\.py', 'tests/tools/test_benchmark.py::test_as_a_command'),
     (r'^python tools/\w+\.py', RUN),
     (r'^mmseg-attn (--help|configs)', 'tests/cli/test_cli.py'),
+    (r'^mmseg-attn convert_checkpoint ',
+     'tests/tools/test_convert_checkpoint.py::test_files_that_need_code_and_files_of_safetensors'),
     (r'^mmseg-attn train ', 'tests/tools/test_packaging.py::test_the_wheel_works_on_its_own'),
     (r'\bpython -m benchmarks\.checkpoint_exactness$',
      'tests/checkpoints/test_official.py::test_logits_are_the_official_ones'),  # the same networks

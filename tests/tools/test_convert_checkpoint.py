@@ -1,12 +1,15 @@
 """tools/convert_checkpoint.py: from a checkpoint that mmseg's Runner has written to the same mIoU with our head."""
 
+import argparse
 import re
 
 import pytest
 import torch
 
+from mmseg_attn.checkpoints import read_checkpoint
+from mmseg_attn.common.errors import UserError
 from tests.checkpoints.weights import small_weights
-from tests.tools.command import CONFIGS, fails_here, succeeds, tool
+from tests.tools.command import CONFIGS, fails_here, run_here, succeeds, tool
 
 CONFIG = CONFIGS / 'danet_r18_shapes.py'
 FEW_TO_VALIDATE = [f'{split}_dataloader.dataset.indices=20' for split in ('val', 'test')]
@@ -68,6 +71,19 @@ def test_the_report(official):
     assert 'out/exact.py' in again
     assert '--cfg-options' not in succeeds(
         tool('convert_checkpoint.py', 'EMANet.pth', 'out/emanet.pth', '--config', 'out/exact.py', cwd=official))
+
+
+def test_files_that_need_code_and_files_of_safetensors(official, monkeypatch, capsys):
+    monkeypatch.chdir(official)
+    torch.save(torch.load('EMANet.pth') | dict(args=argparse.Namespace(lr=0.1)), 'old.pth')
+    with pytest.raises(UserError, match=r'Namespace.*\n.*convert_checkpoint old\.pth NEW\.pth --allow-pickle'):
+        run_here('convert_checkpoint', 'old.pth', 'new.pth')
+    run_here('convert_checkpoint', 'old.pth', 'new.safetensors', '--allow-pickle')
+    run_here('convert_checkpoint', 'EMANet.pth', 'new.pth')
+    read = [read_checkpoint(name) for name in ('new.safetensors', 'new.pth')]
+    assert read[0].state_dict.keys() == read[1].state_dict.keys()
+    assert all(torch.equal(value, read[1].state_dict[key]) for key, value in read[0].state_dict.items())
+    assert read[0].meta['dataset_meta']['classes'] == list(read[1].meta['dataset_meta']['classes'])
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
