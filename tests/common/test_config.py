@@ -73,8 +73,18 @@ def test_a_config_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / 'config.py').write_text('a = 1')
     cfg = copy.deepcopy(load_config(tmp_path / 'config.py'))
     cfg.dump(tmp_path / 'dumped.py')
+    cfg.a = 2
     monkeypatch.setattr(Config, 'pretty_text', property(lambda self: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         cfg.dump(tmp_path / 'dumped.py')
     assert (tmp_path / 'dumped.py').read_text().startswith('a = 1')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['config.py', 'dumped.py']
+
+
+def test_the_text_of_a_config_follows_its_changes(tmp_path):
+    (tmp_path / 'config.py').write_text('a = 1')
+    cfg = load_config(tmp_path / 'config.py')
+    before = cfg.pretty_text
+    cfg.a = 2
+    expected = [Config(dict(a=a, work_dir='work_dirs/config')).pretty_text for a in (1, 2)]
+    assert [before, cfg.pretty_text] == expected

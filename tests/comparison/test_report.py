@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from mmseg_attn.benchmark.results import read_accuracies
@@ -80,6 +81,7 @@ def test_bands():
     assert (steps, low, mean, high) == ([1, 3], [2.0, 1.0], [3.0, 3.0], [4.0, 5.0])
 
 
+@pytest.mark.slow
 def test_pictures(tmp_path):
     curves.draw({f'h{i}': [_run(0, 40.0 + i)] for i in range(22)}, tmp_path / 'curves.png')
     labels = np.array([[0, 1, 255], [1, 1, 0]])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmseg_attn.checkpoints.reading import read_content
 from mmseg_attn.common import files
+from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
 from mmseg_attn.engine.loading import CheckLoadedWeightsHook
@@ -23,9 +23,8 @@ from tests.faults import toy
 def _runner(folder: Path, *, resume: str | None = None, max_iters: int = 6, **changes) -> Runner:
     path = folder.with_suffix('.py')
     path.write_text(toy.CONFIG.format(megabytes=0.01, max_iters=max_iters, interval=2))
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict({'work_dir': str(folder), 'experiment_name': str(folder), 'resume': bool(resume),
-                         'load_from': resume and str(resume), **changes})
+    cfg = load_config(path, {'experiment_name': str(folder), 'resume': bool(resume),
+                             'load_from': resume and str(resume), **changes}, str(folder))
     use_safe_checkpoints(cfg)
     return Runner.from_cfg(cfg)
 

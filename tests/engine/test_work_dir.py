@@ -122,10 +122,13 @@ def test_names_and_folders_of_the_config(cfg, tmp_path):
     assert _prepare(cfg, AUTO) == (True, str(tmp_path / 'elsewhere' / 'run' / 'step-10.pth'))
 
 
+# As only_training_in does it, without importing PyTorch, which takes seconds.
 HOLD = '''
-import sys
-from mmseg_attn.engine.work_dir import only_training_in
-with only_training_in(sys.argv[1]):
+import json, os, pathlib, socket, sys
+from filelock import FileLock
+folder = pathlib.Path(sys.argv[1])
+with FileLock(folder / '.training.lock'):
+    (folder / '.training.json').write_text(json.dumps(dict(pid=os.getpid(), host=socket.gethostname())))
     print('holds', flush=True)
     sys.stdin.read()
 '''

@@ -97,12 +97,14 @@ def test_autocast(dtype, half_input):
     assert all(p.grad.isfinite().all() for p in module.parameters())
 
 
+@pytest.mark.slow
 def test_compiles_as_one_graph():
     module = randomize(CARAFE(4, 2, **SMALL))
     x = torch.randn(2, 4, 5, 7)
     torch.testing.assert_close(torch.compile(module, fullgraph=True, backend='aot_eager')(x), module(x))
 
 
+@pytest.mark.slow
 def test_exports_with_free_sizes():
     module = randomize(CARAFE(4, 2, **SMALL))
     program = torch.export.export(module, (torch.randn(2, 4, 9, 13),),

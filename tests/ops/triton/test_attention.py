@@ -7,6 +7,9 @@ from mmseg_attn.ops.triton.attention import Tiles, attention_backward, attention
 from .attention_checks import check_attention, doubles, random_inputs
 from .closeness import DTYPES, assert_equals_oracle
 
+# The quick tests compare each kernel with PyTorch's operators in test_dispatch.py.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
 @pytest.mark.parametrize('shape', [(1, 2, 37, 45, 5, 7), (2, 1, 1, 70, 20, 1), (1, 1, 150, 3, 1, 65)], ids=str)

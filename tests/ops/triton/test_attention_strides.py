@@ -7,6 +7,9 @@ from mmseg_attn.ops.triton.attention import attention_forward
 
 from .attention_checks import attention_oracle, check_attention, doubles, random_inputs
 
+# The quick tests compare each kernel with PyTorch's operators in test_dispatch.py.
+pytestmark = pytest.mark.slow
+
 
 def _maps(memory_format, device):
     query, key, value = (torch.randn(2, channels, 2, 3, device=device).contiguous(memory_format=memory_format)

@@ -6,6 +6,9 @@ from mmseg_attn.ops.triton.carafe import carafe_backward, carafe_forward
 
 from .closeness import DTYPES, assert_equals_oracle
 
+# The quick tests compare each kernel with PyTorch's operators in test_dispatch.py.
+pytestmark = pytest.mark.slow
+
 
 def _oracle(x, masks, kernel_size, groups, scale_factor):
     channels, height, width = x.shape[1:]

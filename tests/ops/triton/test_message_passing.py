@@ -5,6 +5,9 @@ from mmseg_attn.ops.triton.message_passing import message_passing_backward, mess
 
 from .closeness import DTYPES, assert_equals_oracle
 
+# The quick tests compare each kernel with PyTorch's operators in test_dispatch.py.
+pytestmark = pytest.mark.slow
+
 
 def _oracle(x, positions, weights):
     """Every sample as a sum over all pixels, each with the tent function of its distance."""
