@@ -39,13 +39,16 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.stopping import endable
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
     add_palettes(cfg)
     _apply(cfg, args)
     allow_mmengine_checkpoints()
     prepare_launch(cfg, args.launcher, args.local_rank)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    with endable(runner):
+        metrics = runner.test()
     if is_main_process():
         print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
         if args.show_dir:

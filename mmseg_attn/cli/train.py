@@ -44,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config_checks import check_config, check_training
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.launch import end_launch, prepare_launch
+    from mmseg_attn.engine.stopping import stoppable
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
     _apply(cfg, args)
@@ -53,14 +54,22 @@ def main(args: argparse.Namespace) -> None:
     prepare_launch(cfg, args.launcher, args.local_rank)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     runner.logger.info(describe_batch_size(cfg, get_world_size()))
-    runner.train()
+    with stoppable(runner, _go_on(args)):
+        runner.train()
     if is_main_process():
         print(f'\nTrained: logs and checkpoints are in {cfg.work_dir}')
     end_launch()
 
 
+def _go_on(args: argparse.Namespace) -> str:
+    if args.launcher != 'none':
+        return 'the same command and --resume'
+    return args.command if args.resume == 'auto' else f'{args.command} --resume'
+
+
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
     from mmseg_attn.engine.batch_size import count_accumulation
+    from mmseg_attn.engine.launched import is_restarted
     if args.amp:
         _enable_amp(cfg)
     if args.auto_scale_lr:
@@ -68,6 +77,8 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
     count_accumulation(cfg)
+    if is_restarted():
+        args.resume = 'auto'
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
