@@ -19,6 +19,16 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # How long torchrun lets the processes save when it gets a signal itself; releases that do not know it wait 30 s.
 export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
 
+MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
+if [[ "${MAX_RESTARTS:-0}" == 0 ]]; then
+    MEETING=(--node-rank="${NODE_RANK:-0}" --master-addr="$MASTER_ADDR" --master-port="$PORT")
+else # the store of torchrun's own default still holds the addresses of the processes that have died
+    MEETING=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:$PORT" --rdzv-id="$PORT")
+    if [[ "$NNODES" == 1 ]]; then
+        MEETING+=(--local-addr=127.0.0.1)
+    fi
+fi
+
 # A signal to this script goes to the processes and not to torchrun, which does not know SIGUSR1, kills them after a
 # while, ends with code 1 and a trace, and starts them again if it may. They put their numbers and their exit code
 # into a folder; see mmseg_attn/engine/launched.py.
@@ -41,9 +51,7 @@ set -m # Ctrl+C reaches this script only
     trap '' USR1
     exec python -m torch.distributed.run \
         --nnodes="$NNODES" \
-        --node-rank="${NODE_RANK:-0}" \
-        --master-addr="${MASTER_ADDR:-127.0.0.1}" \
-        --master-port="$PORT" \
+        "${MEETING[@]}" \
         --nproc-per-node="$PROCESSES" \
         --max-restarts="${MAX_RESTARTS:-0}" \
         "$TOOLS/$SCRIPT" "${@:3}" --launcher pytorch
@@ -58,6 +66,12 @@ wait "$TORCHRUN" || CODE=$?
 while kill -0 "$TORCHRUN" 2>/dev/null; do # a signal ended the wait
     CODE=0
     wait "$TORCHRUN" || CODE=$?
+done
+# Where torchrun was killed, the processes notice, and save.
+for ((i = 0; i < 60; i++)); do
+    PROCESSES=("$MMSEG_ATTN_LAUNCH"/rank.*)
+    kill -0 "${PROCESSES[@]##*.}" 2>/dev/null || break
+    sleep 1
 done
 if [[ -s "$MMSEG_ATTN_LAUNCH/code" ]]; then
     CODE=$(<"$MMSEG_ATTN_LAUNCH/code")

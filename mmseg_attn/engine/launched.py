@@ -34,10 +34,11 @@ def announce() -> None:
 
 def exit_code(stop: Interrupted) -> int:
     """What to return after ``stop``: under tools/launch.sh 0, because torchrun would start a failed process again."""
-    if FOLDER not in os.environ:
-        return stop.code
-    Path(os.environ[FOLDER], 'code').write_text(str(stop.code))
-    return 0
+    if FOLDER in os.environ:
+        with suppress(OSError):  # the script may be gone, and the folder with it
+            Path(os.environ[FOLDER], 'code').write_text(str(stop.code))
+            return 0
+    return stop.code
 
 
 def _watch(parent: int) -> None:

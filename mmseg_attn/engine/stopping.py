@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from . import launched
 from .epochs import ResumeEpochHook
+from .launch import end_launch
 from .lost import naming_lost_processes
 from .signals import Interrupted, deferring_signals, raising_signals, requested
 from .workers import guard_workers
@@ -39,6 +40,7 @@ def stoppable(runner: Runner, go_on: str) -> Iterator[None]:
     except Interrupted as stop:
         if is_main_process():
             print(f'\n{stop}. Go on with:\n  {go_on}', flush=True)
+        end_launch()
         raise SystemExit(launched.exit_code(stop)) from None
 
 
