@@ -69,8 +69,8 @@ while kill -0 "$TORCHRUN" 2>/dev/null; do # a signal ended the wait
 done
 # Where torchrun was killed, the processes notice, and save.
 for ((i = 0; i < 60; i++)); do
-    PROCESSES=("$MMSEG_ATTN_LAUNCH"/rank.*)
-    kill -0 "${PROCESSES[@]##*.}" 2>/dev/null || break
+    LEFT=("$MMSEG_ATTN_LAUNCH"/rank.*)
+    kill -0 "${LEFT[@]##*.}" 2>/dev/null || break
     sleep 1
 done
 if [[ -s "$MMSEG_ATTN_LAUNCH/code" ]]; then

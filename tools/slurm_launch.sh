@@ -9,12 +9,12 @@ if (($# < 4)); then
 fi
 SCRIPT=$1 PARTITION=$2 JOB_NAME=$3 GPUS_PER_NODE=${GPUS_PER_NODE:-4}
 export PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}"
-SIGNAL=() # before the time limit; a test has nothing to save
+SIGNAL= # before the time limit; a test has nothing to save
 if [[ "$SCRIPT" == train.py ]]; then
-    SIGNAL=(--signal="USR1@${SIGNAL_SECONDS:-120}")
+    SIGNAL="--signal=USR1@${SIGNAL_SECONDS:-120}"
 fi
 tasks() {
-    # SRUN_ARGS holds several arguments.
+    # SRUN_ARGS holds several arguments, SIGNAL one or none.
     # shellcheck disable=SC2086
     exec srun -p "$PARTITION" \
         --job-name="$JOB_NAME" \
@@ -23,8 +23,7 @@ tasks() {
         --ntasks-per-node="$GPUS_PER_NODE" \
         --cpus-per-task="${CPUS_PER_TASK:-5}" \
         --kill-on-bad-exit=1 \
-        "${SIGNAL[@]}" \
-        ${SRUN_ARGS:-} \
+        $SIGNAL ${SRUN_ARGS:-} \
         python -u "$TOOLS/$SCRIPT" "$@" --launcher slurm
 }
 if [[ "${REQUEUE:-0}" == 0 ]]; then
@@ -32,10 +31,10 @@ if [[ "${REQUEUE:-0}" == 0 ]]; then
 fi
 
 # 138: the time limit was near, and a checkpoint is saved.
-RESUME=()
+RESUME=
 while true; do
     set -m # srun is a process group of its own, and this script sends it what it gets
-    tasks "${@:4}" "${RESUME[@]}" &
+    tasks "${@:4}" $RESUME &
     SRUN=$!
     for name in HUP INT USR1 TERM; do
         # shellcheck disable=SC2064
@@ -52,5 +51,5 @@ while true; do
     elif [[ -n "${SLURM_JOB_ID:-}" ]]; then # Slurm ends this script, and starts the job again
         exec scontrol requeue "$SLURM_JOB_ID"
     fi
-    RESUME=(--resume)
+    RESUME=--resume
 done
