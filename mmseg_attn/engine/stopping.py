@@ -54,6 +54,8 @@ def endable(runner: Runner) -> Iterator[None]:
                 launched.announce()
             yield
     except Interrupted as stop:
+        if is_main_process():
+            print(f'\n{stop}.', flush=True)
         raise SystemExit(launched.exit_code(stop)) from None
 
 
