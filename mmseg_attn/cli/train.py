@@ -77,11 +77,12 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
     count_accumulation(cfg)
-    if is_restarted():
-        args.resume = 'auto'
-    if args.resume:
+    # Without a checkpoint of its own, a restarted training begins as it did before, perhaps from other weights.
+    restarted = is_restarted() and osp.isfile(osp.join(cfg.work_dir, 'last_checkpoint'))
+    resume = 'auto' if restarted else args.resume
+    if resume:
         cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = None if resume == 'auto' else resume
     if cfg.get('load_from') and '://' not in cfg.load_from and not osp.isfile(cfg.load_from):
         raise UserError(f'there is no checkpoint {cfg.load_from}')
 

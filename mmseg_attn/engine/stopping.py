@@ -34,7 +34,7 @@ def stoppable(runner: Runner, go_on: str) -> Iterator[None]:
     runner.register_hook(StopOnSignalHook())
     try:
         with deferring_signals(), naming_lost_processes():
-            if runner.launcher != 'none':
+            if runner.cfg.get('launcher', 'none') != 'none':
                 launched.announce()
             yield
     except Interrupted as stop:
@@ -50,7 +50,7 @@ def endable(runner: Runner) -> Iterator[None]:
     guard_workers(runner)
     try:
         with raising_signals(), naming_lost_processes():
-            if runner.launcher != 'none':
+            if runner.cfg.get('launcher', 'none') != 'none':
                 launched.announce()
             yield
     except Interrupted as stop:
