@@ -22,7 +22,8 @@ export TORCH_ELASTIC_SHUTDOWN_TIMEOUT=${TORCH_ELASTIC_SHUTDOWN_TIMEOUT:-120}
 MASTER_ADDR=${MASTER_ADDR:-127.0.0.1}
 if [[ "${MAX_RESTARTS:-0}" == 0 ]]; then
     MEETING=(--node-rank="${NODE_RANK:-0}" --master-addr="$MASTER_ADDR" --master-port="$PORT")
-else # the store of torchrun's own default still holds the addresses of the processes that have died
+else # the processes of each start have a store of their own, which does not hold the addresses of the dead
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     MEETING=(--rdzv-backend=c10d --rdzv-endpoint="$MASTER_ADDR:$PORT" --rdzv-id="$PORT")
     if [[ "$NNODES" == 1 ]]; then
         MEETING+=(--local-addr=127.0.0.1)
