@@ -91,16 +91,19 @@ def _assert_stops_and_resumes_exactly(train, capsys, hook: SignalHook, reached: 
         assert torch.equal(resumed.model.state_dict()[key], value), key
 
 
+@pytest.mark.slow
 def test_in_an_iteration(train, capsys):
     _assert_stops_and_resumes_exactly(train, capsys, SignalHook(2, 'train', signal.SIGUSR1),
                                       f'after iteration 2 of {ITERS}', 'iter_2.pth')
 
 
+@pytest.mark.slow
 def test_in_a_validation(train, capsys):
     _assert_stops_and_resumes_exactly(train, capsys, SignalHook(2, 'val', signal.SIGTERM),
                                       f'in the validation after iteration 3 of {ITERS}', 'iter_3.pth')
 
 
+@pytest.mark.slow
 def test_in_a_validation_of_averaged_weights(train, capsys):
     hooks = [dict(type='mmseg_attn.ExactResumeHook'), dict(type='EMAHook', momentum=0.1)]
     _assert_stops_and_resumes_exactly(train, capsys, SignalHook(2, 'val', signal.SIGTERM),
@@ -108,12 +111,14 @@ def test_in_a_validation_of_averaged_weights(train, capsys):
                                       custom_hooks=hooks)
 
 
+@pytest.mark.slow
 def test_between_accumulated_gradients(train, capsys):
     changes = {'optim_wrapper.accumulative_counts': 2}
     _assert_stops_and_resumes_exactly(train, capsys, SignalHook(1, 'train', signal.SIGTERM),
                                       f'after iteration 2 of {ITERS}', 'iter_2.pth', **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('by_epoch', [True, False])
 def test_in_the_middle_of_an_epoch(train, capsys, by_epoch):
     name = 'epoch_1_iter_6.pth' if by_epoch else 'iter_6.pth'
@@ -122,12 +127,14 @@ def test_in_the_middle_of_an_epoch(train, capsys, by_epoch):
         **EPOCHS, **{'default_hooks.checkpoint.by_epoch': by_epoch})
 
 
+@pytest.mark.slow
 def test_in_the_last_iteration_of_an_epoch(train, capsys):
     _assert_stops_and_resumes_exactly(
         train, capsys, SignalHook(4, 'train', signal.SIGTERM), 'after iteration 4 of 8', 'epoch_0_iter_4.pth',
         **EPOCHS, **{'default_hooks.checkpoint.by_epoch': True})
 
 
+@pytest.mark.slow
 def test_in_the_validation_after_an_epoch(train, capsys):
     _assert_stops_and_resumes_exactly(
         train, capsys, SignalHook(2, 'val', signal.SIGTERM), 'in the validation after iteration 4 of 8', 'epoch_1.pth',
