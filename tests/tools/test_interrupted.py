@@ -157,3 +157,15 @@ def test_slurm_requeues_a_batch_job(folder, tmp_path):
         command.process.send_signal(signal.SIGUSR1)
         command.wait_for('requeued 17')
         assert command.end() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('signum', 'code'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_evaluation_ends_at_once(folder, undisturbed, signum, code):
+    checkpoint = folder / 'undisturbed' / f'iter_{ITERS}.pth'
+    with running('test.py', 'config.py', checkpoint, cwd=folder) as command:
+        command.wait_for(r'Iter\(test\)')
+        os.killpg(command.process.pid, signum)
+        assert command.end() == code, command.output[-3000:]
+    assert f'Stopped by {signum.name}.' in command.output
+    assert 'Traceback' not in command.output
