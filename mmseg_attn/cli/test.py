@@ -40,6 +40,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
+    from mmseg_attn.engine.stopping import endable
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
     add_palettes(cfg)
@@ -47,7 +48,8 @@ def main(args: argparse.Namespace) -> None:
     prepare_launch(cfg, args.launcher, args.local_rank)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))
-    metrics = runner.test()
+    with endable(runner):
+        metrics = runner.test()
     if math.isnan(metrics.get('mIoU', 0)):
         raise UserError('the mIoU is nan: all pixels of the test labels are ignored (255), or none of its classes is '
                         'in a label or a prediction. mmseg-attn check_data shows the values')

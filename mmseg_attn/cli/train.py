@@ -47,8 +47,10 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
     from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
+    from mmseg_attn.engine.launched import is_restarted
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
-    from mmseg_attn.engine.work_dir import only_training_in, prepare_work_dir
+    from mmseg_attn.engine.stopping import stoppable
+    from mmseg_attn.engine.work_dir import AUTO, has_checkpoints, only_training_in, prepare_work_dir
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
     _apply(cfg, args)
@@ -57,16 +59,25 @@ def main(args: argparse.Namespace) -> None:
     use_safe_checkpoints(cfg)
     is_main = is_main_process(args.launcher)
     with only_training_in(cfg.work_dir) if is_main else nullcontext():
-        prepare_work_dir(cfg, args.resume, args.overwrite, is_main)
+        # Without a checkpoint of its own, a restarted training begins as it did before, perhaps from other weights.
+        goes_on = is_restarted() and has_checkpoints(cfg)
+        prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
         prepare_launch(cfg, args.launcher, args.local_rank)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
         runner.logger.info(describe_batch_size(cfg, get_world_size()))
-        runner.train()
+        with stoppable(runner, _go_on(args)):
+            runner.train()
         end_launch()
     if is_main:
         print(f'\nTrained: logs and checkpoints are in {cfg.work_dir}')
+
+
+def _go_on(args: argparse.Namespace) -> str:
+    if args.launcher != 'none':
+        return 'the same command and --resume'
+    return args.command if args.resume == 'auto' else f'{args.command} --resume'
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:

@@ -8,14 +8,18 @@ from mmseg_attn.checkpoints.fit import check_finite
 from mmseg_attn.checkpoints.reading import read_content, unwrap
 from mmseg_attn.common.errors import UserError
 
+# The number of the iteration or epoch, and where that is an epoch that has not ended, of the iteration.
+Step = tuple[int, int]
 TEMPLATES = 'iter_{}.pth', 'epoch_{}.pth'
 
 
-def files_like(folder: str | Path, template: str) -> list[tuple[int, Path]]:
-    """The files of a folder named as ``template`` with a number for ``{}``, and the numbers, the greatest first."""
+def files_like(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
+    """The files of a folder named as ``template`` with a number for ``{}``, and their steps, the latest first."""
     before, after = map(re.escape, template.split('{}'))
-    pattern = re.compile(f'{before}([0-9]+){after}')
-    found = [(int(match[1]), path) for path in Path(folder).glob('*') if (match := pattern.fullmatch(path.name))]
+    # In the middle of an epoch, the number of the iteration is there too.
+    pattern = re.compile(f'{before}([0-9]+)(?:_iter_([0-9]+))?{after}')
+    found = [((int(match[1]), int(match[2] or 0)), path)
+             for path in Path(folder).glob('*') if (match := pattern.fullmatch(path.name))]
     return sorted(found, reverse=True)
 
 

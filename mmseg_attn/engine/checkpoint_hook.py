@@ -76,8 +76,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         check_finite(checkpoint['state_dict'],
                      f'the model after iteration {checkpoint["meta"]["iter"]}, which is not saved')
 
-    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
-        outdated: list[int] = []
+    def _save_checkpoint_with_step(self, runner, step: int | str, meta: dict) -> None:
+        outdated: list[int | str] = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
             kept = [*self.keep_ckpt_ids, step]
             outdated = kept[:-self.max_keep_ckpts]
@@ -195,7 +195,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             kept = self._best(key)
             if kept and Path(self.out_dir, kept).is_file():
                 for step, path in files_like(self.out_dir, self._best_template(key)):
-                    if path.name != kept and step <= before:
+                    if path.name != kept and step[0] <= before:
                         self._remove(path.name)
 
     @master_only

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_writable, write_text
 
-from .checkpoint_files import TEMPLATES, check_resumable, files_like, newest_whole
+from .checkpoint_files import TEMPLATES, Step, check_resumable, files_like, newest_whole
 from .checkpoint_hook import POINTER
 
 LOCK, HOLDER = '.training.lock', '.training.json'
@@ -46,13 +46,14 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
                             'another --work-dir')
         outdated = candidates
     elif resume == AUTO:
-        cfg.resume, outdated = True, []
-        cfg.load_from = _newest(cfg, folder, [path for _, path in candidates], is_main)
-        cfg.resume = cfg.load_from is not None
+        newest, outdated = _newest(cfg, folder, [path for _, path in candidates], is_main), []
+        cfg.resume = newest is not None
+        if newest is not None:
+            cfg.load_from = newest
     else:
         check_resumable(Path(resume))
         cfg.resume, cfg.load_from = True, resume
-        outdated = _later_than(Path(resume), folder, candidates)
+        outdated = _later_than(Path(resume), candidates)
         if outdated and not overwrite:
             raise UserError(
                 f'{folder} holds checkpoints of another or a later training ({outdated[0][1].name}), which would mix '
@@ -60,6 +61,10 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
                 '--work-dir')
     if is_main:
         _remove(cfg, folder, outdated)
+
+
+def has_checkpoints(cfg: Config) -> bool:
+    return bool(_checkpoints(cfg, checkpoint_folder(cfg)))
 
 
 def checkpoint_folder(cfg: Config) -> Path:
@@ -118,7 +123,7 @@ def _is_alive(holder: dict) -> bool:
     return True
 
 
-def _checkpoints(cfg: Config, folder: Path) -> list[tuple[int, Path]]:
+def _checkpoints(cfg: Config, folder: Path) -> list[tuple[Step, Path]]:
     """Those of trainings, the newest first."""
     template = (cfg.default_hooks.get('checkpoint') or {}).get('filename_tmpl')
     return next((found for each in ([template] if template else TEMPLATES) if (found := files_like(folder, each))), [])
@@ -141,15 +146,15 @@ def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) ->
     return str(path)
 
 
-def _later_than(resumed: Path, folder: Path, candidates: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+def _later_than(resumed: Path, candidates: list[tuple[Step, Path]]) -> list[tuple[Step, Path]]:
     own = [step for step, path in candidates if path.exists() and path.samefile(resumed)]
     return [(step, path) for step, path in candidates if not own or step > own[0]]
 
 
-def _remove(cfg: Config, folder: Path, outdated: list[tuple[int, Path]]) -> None:
+def _remove(cfg: Config, folder: Path, outdated: list[tuple[Step, Path]]) -> None:
     if not outdated:
         return
-    first = min(step for step, _ in outdated)
+    first = min(step[0] for step, _ in outdated)
     for path in folder.glob('best_*'):
         number = ''.join(c for c in path.stem.rpartition('_')[2] if c.isdigit())
         if number and int(number) >= first:

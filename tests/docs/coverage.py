@@ -21,6 +21,10 @@ COMMANDS = (
     (r'^bash \.ci/run$', PARSED),
     (r'^pytest( -n auto)?$', PARSED),  # this very test is one of them
     (r'^NNODES=.* bash tools/dist_train\.sh ', 'tests/tools/test_distributed.py::test_two_nodes_on_the_loopback'),
+    (r'^MAX_RESTARTS=.* bash tools/dist_train\.sh ',
+     'tests/tools/test_interrupted.py::test_restarts_after_a_process_is_killed'),
+    (r'^REQUEUE=.* bash tools/slurm_train\.sh ',
+     'tests/tools/test_interrupted.py::test_slurm_queues_again_before_its_limit'),
     (r'\bbash tools/slurm_(train|test)\.sh ',
      'tests/tools/test_distributed.py::test_slurm_scripts_with_a_stand_in_for_srun'),
     (r'\bbash tools/dist_(train|test)\.sh ', RUN),

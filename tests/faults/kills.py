@@ -77,12 +77,12 @@ class KilledTraining:
 
     def look(self) -> None:
         """What was there before the kill must be there still, whole."""
-        reached = max((step for step, path in files_like(self.folder, 'iter_{}.pth') if self._is_whole(path)),
+        reached = max((step[0] for step, path in files_like(self.folder, 'iter_{}.pth') if self._is_whole(path)),
                       default=0)
         if reached < self.reached:
             self._count('lost', f'iteration {self.reached} was saved, and now {reached} is the newest whole one')
         self.reached = max(reached, self.reached)
-        best = max((step for step, path in files_like(self.folder, 'best_score_iter_{}.pth') if _weights(path)),
+        best = max((step[0] for step, path in files_like(self.folder, 'best_score_iter_{}.pth') if _weights(path)),
                    default=0)
         if best < self.best:
             self._count('without_best', f'the best was of iteration {self.best}, now it is of {best}')

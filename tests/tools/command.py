@@ -1,8 +1,12 @@
 """Runs the tools as a user does: as subprocesses, from another folder."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -31,6 +35,42 @@ def tool(name: str, *args, cwd: Path, **extra_environment: str) -> subprocess.Co
         return run_warm(words, cwd, env)
     program = sys.executable if name.endswith('.py') else 'bash'
     return subprocess.run([program, *words], cwd=cwd, capture_output=True, text=True, env=env, timeout=900)
+
+
+class Running:
+    """A tool that has been started, with what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+        self.output = ''
+
+    def wait_for(self, pattern: str) -> None:
+        for line in self.process.stdout:
+            self.output += line
+            if re.search(pattern, line):
+                return
+        raise AssertionError(f'{pattern} was not said:\n{self.output[-3000:]}')
+
+    def end(self) -> int:
+        """The exit code, once the tool and all processes that share its output have ended."""
+        self.output += self.process.stdout.read()
+        return self.process.wait()
+
+
+@contextmanager
+def running(name: str, *args, cwd: Path, **extra_environment: str) -> Iterator[Running]:
+    """Starts a tool in a process group of its own, and kills it in the end, or after minutes."""
+    program = [sys.executable] if name.endswith('.py') else ['bash']
+    with subprocess.Popen([*program, str(ROOT / 'tools' / name), *map(str, args)], cwd=cwd, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+                          env=environment(**extra_environment)) as process:
+        limit = threading.Timer(300, process.kill)
+        limit.start()
+        try:
+            yield Running(process)
+        finally:
+            limit.cancel()
+            process.kill()
 
 
 def succeeds(result: subprocess.CompletedProcess) -> str:

@@ -1,7 +1,5 @@
 """Several CPU processes through the launch scripts."""
 
-import os
-import stat
 import subprocess
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import pytest
 import torch
 
 from tests.tools.command import CONFIGS, ROOT, environment, fails, succeeds, tool
+from tests.tools.slurm import slurm_environment
 
 # Normalisation by groups, no dropout, no momentum, no class weights (mmseg divides by the sum of those in the batch):
 # then two processes compute what one computes with both images.
@@ -118,27 +117,15 @@ def test_sync_bn_becomes_bn_and_its_statistics_stay_equal(folder):
 @pytest.mark.slow
 def test_slurm_scripts_with_a_stand_in_for_srun(folder):
     """srun starts the tasks; the stand-in does so on this machine and keeps the arguments it was given."""
-    binaries = folder / 'bin'
-    binaries.mkdir()
-    (binaries / 'srun').write_text('''#!/usr/bin/env bash
-echo "$@" > srun_arguments
-while [[ "$1" == -* ]]; do [[ "$1" == -p ]] && shift; shift; done
-for i in 0 1; do SLURM_PROCID=$i SLURM_LOCALID=$i SLURM_NTASKS=2 SLURM_NODELIST=localhost "$@" & pids+=($!); done
-for pid in "${pids[@]}"; do wait "$pid" || exit 1; done
-''')
-    (binaries / 'scontrol').write_text('#!/usr/bin/env bash\necho 127.0.0.1\n')
-    for script in binaries.iterdir():
-        script.chmod(script.stat().st_mode | stat.S_IEXEC)
     config = _write_config(folder, 'slurm', batch_size=1)
-    extra = _dump_environment(folder, 'slurm') | dict(
-        PATH=f'{binaries}{os.pathsep}{environment()["PATH"]}', GPUS='2', GPUS_PER_NODE='2',
+    extra = _dump_environment(folder, 'slurm') | slurm_environment(folder) | dict(
         SRUN_ARGS='--qos=high --exclusive', MASTER_PORT='29733')
     succeeds(tool('slurm_train.sh', 'gpu', 'job', config, cwd=folder, **extra))
     _assert_same(_load(folder, 'slurm', 0, 3), _load(folder, 'slurm', 1, 3), rtol=0, atol=0)
     arguments = (folder / 'srun_arguments').read_text()
     assert arguments.startswith(
         '-p gpu --job-name=job --gres=gpu:2 --ntasks=2 --ntasks-per-node=2 --cpus-per-task=5 --kill-on-bad-exit=1 '
-        '--qos=high --exclusive python -u')
+        '--signal=USR1@120 --qos=high --exclusive python -u')
 
 
 def test_usage_of_the_scripts(tmp_path):
