@@ -49,8 +49,10 @@ print(inferencer(image)['predictions'].shape)
 
 @pytest.mark.parametrize(('package', 'failure', 'expected'), [
     ('mmengine', 'raise ModuleNotFoundError("No module named \'mmengine\'")', 'pip install'),
-    ('mmcv', 'raise OSError("libcudart.so: cannot open")', 'OSError: libcudart.so: cannot open'),
-    ('mmseg', 'raise AssertionError("MMCV==2.2.0 is used but incompatible")', 'MMCV==2.2.0 is used but incompatible'),
+    pytest.param('mmcv', 'raise OSError("libcudart.so: cannot open")', 'OSError: libcudart.so: cannot open',
+                 marks=pytest.mark.slow),
+    pytest.param('mmseg', 'raise AssertionError("MMCV==2.2.0 is used but incompatible")',
+                 'MMCV==2.2.0 is used but incompatible', marks=pytest.mark.slow),
 ])
 def test_a_broken_stack_gives_one_message_with_a_command(tmp_path, package, failure, expected):
     (tmp_path / f'{package}.py').write_text(failure)

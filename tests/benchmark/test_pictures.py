@@ -90,7 +90,9 @@ def test_names_do_not_cover_each_other():
             assert not a.overlaps(b)
 
 
-@pytest.mark.parametrize('draw', [pictures.draw_cost, lambda rows, *a: pictures.draw_accuracy(rows, ACCURACIES, *a)])
+@pytest.mark.parametrize('draw', [
+    pictures.draw_cost,
+    pytest.param(lambda rows, *a: pictures.draw_accuracy(rows, ACCURACIES, *a), marks=pytest.mark.slow)])
 def test_files(tmp_path, draw):
     draw(ROWS, tmp_path / 'picture.png', 'title')
     assert os.listdir(tmp_path) == ['picture.png']

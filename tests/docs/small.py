@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,15 @@ def write_repository(folder: Path, page: str, data: Path) -> None:
 
 def write_files(folder: Path, page: str) -> None:
     """Writes the files that the page shows, and the config of the reader."""
-    Config.fromfile(mmseg_config(MMSEG_EMANET)).dump(folder / 'emanet.py')
+    (folder / 'emanet.py').write_text(_mmseg_emanet())
     for block in blocks(page, pages()[page], WRITTEN):
         if block.file:
             _write(folder / block.file, block.code.split('\n', 1)[1], block.where)
+
+
+@cache
+def _mmseg_emanet() -> str:
+    return Config.fromfile(mmseg_config(MMSEG_EMANET)).pretty_text
 
 
 def mmseg_config(name: str) -> Path:

@@ -34,10 +34,6 @@ def test_every_head(name, tmp_path, monkeypatch):
         _export(name, segmentor, file_format, tmp_path / file_format)
 
 
-def test_a_head(tmp_path):
-    _export('glore', model('glore'), 'torch-export', tmp_path)
-
-
 def _export(name, segmentor, file_format, tmp_path):
     path = _path(tmp_path, file_format)
     done = export(segmentor, path, file_format, SIZE)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mmseg_attn.cli import parse, run_command
+from mmseg_attn.cli import WITHOUT_OPENMMLAB, parse, run_command
 
 from .warm import run_warm
 
@@ -31,7 +31,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 def tool(name: str, *args, cwd: Path, **extra_environment: str) -> subprocess.CompletedProcess:
     words, env = [str(ROOT / 'tools' / name), *map(str, args)], environment(**extra_environment)
-    if name.endswith('.py') and 'PYTHONPATH' not in extra_environment:
+    if name.endswith('.py') and name[:-3] not in WITHOUT_OPENMMLAB and 'PYTHONPATH' not in extra_environment:
         return run_warm(words, cwd, env)
     program = sys.executable if name.endswith('.py') else 'bash'
     return subprocess.run([program, *words], cwd=cwd, capture_output=True, text=True, env=env, timeout=900)
