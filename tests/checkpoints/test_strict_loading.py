@@ -136,7 +136,7 @@ def test_pretrained_weights_that_do_not_fit_stop_the_command(tmp_path, weights, 
 
 
 @pytest.mark.usefixtures('strict')
-def test_a_part_of_pretrained_weights(tmp_path, caplog):
+def test_a_part_of_pretrained_weights(tmp_path):
     torch.save(dict(state_dict={f'module.backbone.{k}': v for k, v in WEIGHTS.items()} | {'module.fc': torch.ones(2)}),
                tmp_path / 'file.pth')
     module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))

@@ -68,6 +68,7 @@ OPERATORS = {
 SLOWLY_INTERPRETED = 'criss_cross-backward', 'message_passing', 'message_passing-backward'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=pytest.mark.slow if name in SLOWLY_INTERPRETED else ()) for name in OPERATORS])
 def test_a_compiler_is_told_the_true_shapes_and_strides(name, device):
