@@ -2,6 +2,7 @@
 
 import inspect
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ PARTS = ('data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head
 
 def model_config(config: str) -> dict:
     """The model of a config, given relative to ``configs/``."""
+    return deepcopy(_read_model(config))
+
+
+@cache
+def _read_model(config: str) -> dict:
     return Config.fromfile(configs_folder() / config).model.to_dict()
 
 
