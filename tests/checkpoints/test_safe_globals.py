@@ -1,13 +1,13 @@
 """What mmengine writes beside weights is read without running code, and nothing else is."""
 
-import struct
 import subprocess
 import sys
-import zipfile
 
 import pytest
 import torch
 from mmengine.logging import MessageHub
+
+from tests.faults.hostile import DISGUISES
 
 # In a process of its own: what is allowed once stays allowed.
 LOAD = '''
@@ -23,10 +23,6 @@ for path in sys.argv[1:]:
 '''
 
 
-def _text(string: str) -> bytes:
-    return b'X' + struct.pack('<I', len(string)) + string.encode()
-
-
 def _write_history(path) -> None:
     hub = MessageHub('test')
     for i in range(3):
@@ -34,25 +30,11 @@ def _write_history(path) -> None:
     torch.save(dict(message_hub=hub.state_dict()), path)
 
 
-def _write_hostile(path, module: str) -> None:
-    """A pickle by hand: getattr(getattr, '__self__') is the module of builtins, which has exec."""
-    get = b'c' + module.encode() + b'\ngetattr\n'
-    execute = get + get + get + _text('__self__') + b'\x86R' + _text('exec') + b'\x86R'
-    history = b'cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81}' + _text('__setstate__') + execute + b'sb'
-    data = b'\x80\x02' + history + _text(f"open({str(path)!r} + '.victim', 'w').close()") + b'b.'
-    torch.save(dict(a=1), path)
-    with zipfile.ZipFile(path) as file:
-        parts = {name: file.read(name) for name in file.namelist()}
-    with zipfile.ZipFile(path, 'w') as file:
-        for name, part in parts.items():
-            file.writestr(name, data if name.endswith('data.pkl') else part)
-
-
 @pytest.mark.slow
 def test_the_log_history_is_read_and_leads_to_no_other_function(tmp_path):
     hostile = {module: tmp_path / f'{module}.pth' for module in ('builtins', '__builtin__')}
     for module, path in hostile.items():
-        _write_hostile(path, module)
+        DISGUISES[f'{module}.getattr'][0](dict(a=1), path, path.with_suffix('.victim'))
     _write_history(tmp_path / 'history.pth')
     result = subprocess.run([sys.executable, '-c', LOAD, tmp_path / 'history.pth', *hostile.values()],
                             capture_output=True, text=True)
@@ -61,10 +43,3 @@ def test_the_log_history_is_read_and_leads_to_no_other_function(tmp_path):
     for refusal in refusals:
         assert 'getattr was not an allowed global' in refusal
     assert not list(tmp_path.glob('*.victim'))
-
-
-@pytest.mark.parametrize('module', ['builtins', '__builtin__'])
-def test_the_hostile_file_would_run_code(tmp_path, module):
-    _write_hostile(tmp_path / 'x.pth', module)
-    torch.load(tmp_path / 'x.pth', weights_only=False)
-    assert (tmp_path / 'x.pth.victim').exists()
