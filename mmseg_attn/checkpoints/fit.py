@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
@@ -45,6 +46,21 @@ def check_some_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
                         "dict(type='Pretrained', checkpoint=FILE, prefix='backbone.')")
     told = _differences(weights, expected)
     return f'{what}: {len(fitting)} of {len(expected)} weights of the model loaded' + ''.join(f'; {t}' for t in told)
+
+
+def check_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
+    """
+    Raises:
+        UserError: a weight of the model is sparse, quantised or without values, is not a floating-point number where
+            the model has one, or is NaN or infinite.
+    """
+    for name in expected.keys() & weights.keys():
+        value = weights[name]
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise UserError(f'{what}: {name} is a sparse, quantised or meta tensor, not one of weights')
+        if value.is_floating_point() != expected[name].is_floating_point():
+            raise UserError(f'{what}: {name} holds {value.dtype}, and the model {expected[name].dtype}')
+    check_finite({name: value for name, value in weights.items() if name in expected}, what)
 
 
 def check_finite(weights: Mapping[str, Tensor], what: str) -> None:

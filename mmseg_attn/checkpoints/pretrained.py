@@ -1,12 +1,12 @@
 """Pretrained weights of a part of the model, which stop the command when none of them fits."""
 
 from mmengine.logging import print_log
-from mmengine.model.weight_init import PretrainedInit
+from mmengine.model.weight_init import PretrainedInit, update_init_info
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader, load_state_dict
 from torch import nn
 
-from .fit import check_finite, check_some_weights
+from .fit import check_some_weights, check_values
 from .reading import unwrap
 
 
@@ -29,10 +29,10 @@ class CheckedPretrainedInit(PretrainedInit):
             prefix = self.prefix.rstrip('.') + '.'
             weights = {name[len(prefix):]: value for name, value in weights.items() if name.startswith(prefix)}
         what = f'{self.checkpoint} for {type(module).__name__}'
-        told = check_some_weights(weights, module.state_dict(), what)
-        check_finite(weights, what)
+        expected = module.state_dict()
+        told = check_some_weights(weights, expected, what)
+        check_values(weights, expected, what)
         load_state_dict(module, weights, logger='silent')
         print_log(told, logger='current')
         if hasattr(module, '_params_init_info'):
-            from mmengine.model.utils import update_init_info
             update_init_info(module, init_info=self._get_init_info())

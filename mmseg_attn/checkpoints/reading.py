@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,8 @@ def read_content(path: str | Path, map_location: Any = 'cpu', allow_pickle: bool
 
 
 def is_finite(value: Tensor) -> bool:
+    if value.is_floating_point() and value.element_size() == 1:
+        value = value.float()  # PyTorch does not ask this of float8
     return not (value.is_floating_point() or value.is_complex()) or bool(value.isfinite().all())
 
 
@@ -102,15 +105,17 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
         with safe_open(path, framework='pt', device=str(device)) as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
             meta = json.loads((file.metadata() or {}).get(META, '{}'))
-    except (SafetensorError, OSError, ValueError, UnicodeError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
-    return dict(state_dict=weights, meta=meta)
+    return dict(state_dict=weights, meta=meta if isinstance(meta, dict) else {})
 
 
 def _load(path: Path, map_location: Any, allow_pickle: bool) -> object:
     allow_mmengine_checkpoints()
     try:
-        return torch.load(path, map_location=map_location, weights_only=not allow_pickle)
+        content = torch.load(path, map_location=map_location, weights_only=not allow_pickle)
+        _check_sums(path)
+        return content
     except Exception as error:  # hostile and damaged files raise anything, from KeyError to OverflowError
         code = _code_in(str(error))
         if code and not allow_pickle:
@@ -123,6 +128,14 @@ def _load(path: Path, map_location: Any, allow_pickle: bool) -> object:
             raise UserError(f'{path} is a file of TorchScript; save its weights with '
                             'torch.save(torch.jit.load(FILE).state_dict(), NEW) first') from error
         raise _damaged(path, error) from error
+
+
+def _check_sums(path: Path) -> None:
+    """PyTorch writes checksums into its files, and does not look at them."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise ValueError(f'the checksum of {damaged} in it is wrong')
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os.path as osp
 from typing import TYPE_CHECKING
 
@@ -38,6 +37,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
+    from mmseg_attn.engine.checkpoint_hook import check_measured
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     from mmseg_attn.engine.stopping import endable
@@ -50,9 +50,7 @@ def main(args: argparse.Namespace) -> None:
     runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))
     with endable(runner):
         metrics = runner.test()
-    if math.isnan(metrics.get('mIoU', 0)):
-        raise UserError('the mIoU is nan: all pixels of the test labels are ignored (255), or none of its classes is '
-                        'in a label or a prediction. mmseg-attn check_data shows the values')
+    check_measured(metrics, 'test')
     if is_main_process():
         print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
         if args.show_dir:

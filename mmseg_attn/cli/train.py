@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
+import shlex
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,15 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.engine.launched import is_restarted
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     from mmseg_attn.engine.stopping import stoppable
-    from mmseg_attn.engine.work_dir import AUTO, has_checkpoints, only_training_in, prepare_work_dir
+    from mmseg_attn.engine.work_dir import (
+        AUTO,
+        BeginHook,
+        checkpoint_folder,
+        has_checkpoints,
+        is_of_this_job,
+        only_training_in,
+        prepare_work_dir,
+    )
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
     _apply(cfg, args)
@@ -58,14 +67,15 @@ def main(args: argparse.Namespace) -> None:
     add_palettes(cfg)
     use_safe_checkpoints(cfg)
     is_main = is_main_process(args.launcher)
-    with only_training_in(cfg.work_dir) if is_main else nullcontext():
+    with only_training_in(cfg.work_dir, checkpoint_folder(cfg)) if is_main else nullcontext():
         # Without a checkpoint of its own, a restarted training begins as it did before, perhaps from other weights.
-        goes_on = is_restarted() and has_checkpoints(cfg)
-        prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
+        goes_on = is_restarted() and is_of_this_job(cfg.work_dir) and has_checkpoints(cfg)
+        given_up = prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
         prepare_launch(cfg, args.launcher, args.local_rank)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
+        runner.register_hook(BeginHook(given_up))
         runner.logger.info(describe_batch_size(cfg, get_world_size()))
         with stoppable(runner, _go_on(args)):
             runner.train()
@@ -77,7 +87,11 @@ def main(args: argparse.Namespace) -> None:
 def _go_on(args: argparse.Namespace) -> str:
     if args.launcher != 'none':
         return 'the same command and --resume'
-    return args.command if args.resume == 'auto' else f'{args.command} --resume'
+    words = [word for word in shlex.split(args.command) if word != '--overwrite']
+    if args.resume and args.resume != 'auto':
+        at = next(i for i, word in enumerate(words) if word.startswith('--resume'))
+        del words[at:at + (1 if '=' in words[at] else 2)]
+    return shlex.join(words if args.resume == 'auto' else [*words, '--resume'])
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:

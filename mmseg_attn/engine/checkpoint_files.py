@@ -1,7 +1,6 @@
 """The checkpoints that lie in a folder: their names, whether they are whole, and the newest of them."""
 
 import re
-import zipfile
 from pathlib import Path
 
 from mmseg_attn.checkpoints.fit import check_finite
@@ -15,12 +14,24 @@ TEMPLATES = 'iter_{}.pth', 'epoch_{}.pth'
 
 def files_like(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
     """The files of a folder named as ``template`` with a number for ``{}``, and their steps, the latest first."""
-    before, after = map(re.escape, template.split('{}'))
-    # In the middle of an epoch, the number of the iteration is there too.
-    pattern = re.compile(f'{before}([0-9]+)(?:_iter_([0-9]+))?{after}')
+    pattern, place = _pattern(template), Path(folder, template).parent
     found = [((int(match[1]), int(match[2] or 0)), path)
-             for path in Path(folder).glob('*') if (match := pattern.fullmatch(path.name))]
+             for path in place.glob('*') if path.is_file() and (match := pattern.fullmatch(path.name))]
     return sorted(found, reverse=True)
+
+
+def best_files(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
+    """:func:`files_like` for the best checkpoints by whatever metric."""
+    pattern = re.compile('best_.+_' + _pattern(template).pattern)
+    return [((int(match[1]), int(match[2] or 0)), path)
+            for path in Path(folder).glob('best_*') if path.is_file() and (match := pattern.fullmatch(path.name))]
+
+
+def _pattern(template: str) -> re.Pattern:
+    # A number may have a format, as in {:06d}.
+    before, after = map(re.escape, re.split(r'\{[^}]*\}', Path(template).name, maxsplit=1))
+    # In the middle of an epoch, the number of the iteration is there too.
+    return re.compile(f'{before}([0-9]+)(?:_iter_([0-9]+))?{after}')
 
 
 def check_resumable(path: Path) -> None:
@@ -30,10 +41,6 @@ def check_resumable(path: Path) -> None:
         UserError: it is damaged, its weights are not finite, or it has no state of a training.
     """
     content = read_content(path)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            if damaged := file.testzip():
-                raise UserError(f'{path} is damaged: the checksum of {damaged} in it is wrong')
     weights, _ = unwrap(content, path)
     check_finite(weights, str(path))
     check_state(content, str(path))
@@ -46,8 +53,12 @@ def check_state(content: dict, what: str) -> None:
     """
     meta = content.get('meta')
     missing = [f'meta.{name}' for name in ('iter', 'epoch')
-               if not (isinstance(meta, dict) and isinstance(meta.get(name), int))]
-    missing += [name for name in ('message_hub', 'optimizer') if not isinstance(content.get(name), dict)]
+               if not (isinstance(meta, dict) and isinstance(meta.get(name), int) and meta[name] >= 0)]
+    missing += [name for name in ('message_hub', 'optimizer') if not (isinstance(content.get(name), dict)
+                                                                     and content[name])]
+    hub = content.get('message_hub') or {}
+    missing += [f'message_hub.{name}' for name in ('log_scalars', 'runtime_info', 'resumed_keys')
+                if 'message_hub' not in missing and not isinstance(hub.get(name), dict)]
     if missing:
         raise UserError(f'{what} has no state of a training ({", ".join(missing)} missing), so it cannot be resumed.\n'
                         f'  A new training that starts from its weights: --cfg-options load_from={what}')
@@ -63,9 +74,9 @@ def newest_whole(candidates: list[Path]) -> tuple[Path, list[str]]:
     for path in candidates:
         try:
             check_resumable(path)
-        except UserError as error:
-            problems.append(str(error))
+        except Exception as error:  # whatever a damaged file raises, an older one is whole
+            problems.append(f'{error}' if isinstance(error, UserError) else f'{path}: {type(error).__name__}: {error}')
         else:
             return path, problems
-    raise UserError('no checkpoint can be resumed:\n  ' + '\n  '.join(problems[:3])
+    raise UserError('no checkpoint can be resumed:\n  ' + '\n  '.join(p.splitlines()[0] for p in problems[:2])
                     + '\n  A new training, which removes them: --overwrite')

@@ -4,14 +4,17 @@ import hashlib
 import math
 import os
 from collections import deque
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.runner import Runner
 
 from mmseg_attn.checkpoints.fit import check_finite
@@ -25,16 +28,43 @@ from .checkpoint_files import files_like
 POINTER = 'last_checkpoint'
 # In the message hub, and so in the checkpoint: after which iteration or epoch the last validation ended.
 VALIDATED = 'last_validation'
+# NaN only where nothing was measured.
+MEANS = 'aAcc', 'mIoU', 'mDice', 'mFscore'
 
 
 def use_safe_checkpoints(cfg: Config) -> None:
-    """Puts :class:`CheckpointHook` in the place of mmengine's in a config, and of the one that is the default."""
+    """Puts :class:`CheckpointHook` in the place of mmengine's in a config, and of the one that is the default.
+
+    Raises:
+        UserError: its arguments are wrong.
+    """
     if not isinstance(cfg.get('default_hooks'), dict):
         cfg.default_hooks = {}
     cfg.default_hooks.setdefault('checkpoint', dict(type='CheckpointHook'))
     for hook in (cfg.default_hooks.checkpoint, *(cfg.get('custom_hooks') or [])):
-        if isinstance(hook, dict) and hook.get('type') in ('CheckpointHook', 'mmengine.CheckpointHook'):
+        if isinstance(hook, dict) and _class_of(hook.get('type')) is MMEngineCheckpointHook:
             hook['type'] = 'mmseg_attn.CheckpointHook'
+            try:
+                CheckpointHook(**{key: value for key, value in hook.items() if key not in ('type', 'priority')})
+            except (ValueError, KeyError, TypeError, AssertionError) as error:
+                raise UserError(f'the CheckpointHook of the config cannot be built: {error}') from error
+
+
+def _class_of(name: object) -> object:
+    # In mmengine's own registry, since in ours the name without a scope is that of our hook.
+    return MMENGINE_HOOKS.get(name) if isinstance(name, str) else name
+
+
+def check_measured(metrics: dict, what: str, names: Sequence[str] = ()) -> None:
+    """
+    Raises:
+        UserError: a mean over the classes, or a metric of ``names``, is NaN.
+    """
+    for key, value in metrics.items():
+        is_nan = isinstance(value, float | np.floating) and math.isnan(value)
+        if is_nan and (key in names or key.rpartition('/')[2] in MEANS):
+            raise UserError(f'{key} of the {what} is nan: all pixels of its labels are ignored (255), or none of its '
+                            'classes is in a label or a prediction. mmseg-attn check_data shows the values')
 
 
 @HOOKS.register_module()
@@ -121,10 +151,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         missing = [key for key in wanted if key not in metrics]
         if missing:
             raise UserError(f'save_best={missing[0]!r} is none of the metrics of the validation: {", ".join(metrics)}')
-        for key in {'mIoU', *wanted} & metrics.keys():
-            if isinstance(metrics[key], float) and math.isnan(metrics[key]):
-                raise UserError(f'{key} of the validation is nan: all pixels of its labels are ignored (255), or none '
-                                'of its classes is in a label or a prediction. mmseg-attn check_data shows the values')
+        check_measured(metrics, 'validation', wanted)
 
     @master_only
     def _publish_model(self, runner, ckpt_path: str | None) -> None:

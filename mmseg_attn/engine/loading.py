@@ -5,8 +5,9 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_attn.checkpoints.fit import check_finite, check_some_weights, check_weights
+from mmseg_attn.checkpoints.fit import check_some_weights, check_values, check_weights
 from mmseg_attn.checkpoints.reading import unwrap
+from mmseg_attn.common.errors import UserError
 
 from .checkpoint_files import check_state
 
@@ -37,15 +38,39 @@ class CheckLoadedWeightsHook(Hook):
         expected = _unwrapped(runner.model).state_dict()
         if self.purpose == 'resume':
             check_state(checkpoint, self.what)
+            self._compare_state(runner, checkpoint)
         if self.purpose == 'start':
             runner.logger.info(check_some_weights(weights, expected, self.what))
         else:
             left_out = AUXILIARY if self.purpose == 'test' else ()
             check_weights(*({name: value for name, value in each.items() if not name.startswith(left_out)}
                             for each in (weights, expected)), self.what)
-        check_finite(weights, self.what)
+        check_values(weights, expected, self.what)
         if weights.keys() != (checkpoint.get('state_dict') or {}).keys():
             checkpoint['state_dict'] = weights
+
+
+    def _compare_state(self, runner: Runner, checkpoint: dict) -> None:
+        """Compares the settings in the states of the optimizer and of the schedules with those of the config's."""
+        theirs = checkpoint['optimizer'].get('param_groups')
+        ours = runner.optim_wrapper.state_dict().get('param_groups')
+        same = ours is None or (_are_of_one_kind(theirs, ours) and all(
+            len(a.get('params', ())) == len(b['params']) for a, b in zip(theirs, ours, strict=True)))
+        if same and isinstance(runner.param_schedulers, list):
+            schedules = [schedule.state_dict() for schedule in runner.param_schedulers]
+            same = _are_of_one_kind(checkpoint.get('param_schedulers'), schedules)
+        if not same:
+            raise UserError(f'{self.what}: its optimizer or its schedules are not those of the config, so the training '
+                            'cannot be resumed.\n  Resume with the config of that training, or start a new one from '
+                            f'the weights: --cfg-options load_from={self.what}')
+
+
+def _are_of_one_kind(theirs: object, ours: list[dict]) -> bool:
+    """Whether the states have the same settings, of which other releases of PyTorch may have more or fewer."""
+    if not isinstance(theirs, list) or len(theirs) != len(ours):
+        return False
+    return all(isinstance(a, dict) and (a.keys() <= b.keys() or a.keys() >= b.keys())
+               for a, b in zip(theirs, ours, strict=True))
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

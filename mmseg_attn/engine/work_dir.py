@@ -3,33 +3,40 @@
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from mmengine.config import Config
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_writable, write_text
 
-from .checkpoint_files import TEMPLATES, Step, check_resumable, files_like, newest_whole
+from .checkpoint_files import TEMPLATES, Step, best_files, check_resumable, files_like, newest_whole
 from .checkpoint_hook import POINTER
 
 LOCK, HOLDER = '.training.lock', '.training.json'
 # Loader workers of a killed training hold its lock until they notice, at most 5 seconds later.
 SECONDS_TO_WAIT = 15
 AUTO = 'auto'
+# Slurm and torchrun give a job that they start again the same name.
+STARTED_BY, JOB = '.training.job', os.environ.get('SLURM_JOB_ID') or os.environ.get('TORCHELASTIC_RUN_ID') or ''
 
 
-def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: bool) -> None:
+def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: bool) -> list[Path]:
     """Decides from where a training starts, and sets ``cfg.resume`` and ``cfg.load_from``.
 
     Args:
         cfg: the config, with its work dir.
         resume: a checkpoint, :data:`AUTO` for the newest whole one in the work dir, or None.
-        overwrite: remove the checkpoints of an earlier training, or those later than the one to resume.
-        is_main: whether this process is the one that says so and removes.
+        overwrite: give up the checkpoints of an earlier training, or those later than the one to resume.
+        is_main: whether this process is the one that says what is done.
+
+    Returns:
+        The files that are given up. :class:`BeginHook` removes them.
 
     Raises:
         UserError: two trainings would mix, or nothing can be resumed.
@@ -59,8 +66,31 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
                 f'{folder} holds checkpoints of another or a later training ({outdated[0][1].name}), which would mix '
                 f'with those of one that goes on from {resume}.\n  To remove them: --overwrite. To keep them: another '
                 '--work-dir')
-    if is_main:
-        _remove(cfg, folder, outdated)
+    return _given_up(cfg, folder, outdated)
+
+
+class BeginHook(Hook):
+    """Removes what an earlier training left, when the model is built and its weights are loaded, and notes the job."""
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, given_up: list[Path]):
+        self.given_up = given_up
+
+    @master_only
+    def before_train(self, runner) -> None:
+        for path in self.given_up:
+            path.unlink(missing_ok=True)
+        if JOB:
+            write_text(Path(runner.work_dir, STARTED_BY), JOB)
+
+
+def is_of_this_job(work_dir: str | Path) -> bool:
+    """Whether the job that starts this training again has begun the one in the work dir."""
+    try:
+        return bool(JOB) and Path(work_dir, STARTED_BY).read_text(errors='replace') == JOB
+    except OSError:
+        return False
 
 
 def has_checkpoints(cfg: Config) -> bool:
@@ -70,35 +100,45 @@ def has_checkpoints(cfg: Config) -> bool:
 def checkpoint_folder(cfg: Config) -> Path:
     """Where mmengine's CheckpointHook writes: the work dir, or a folder of its name in ``out_dir``."""
     out_dir = (cfg.default_hooks.get('checkpoint') or {}).get('out_dir')
-    if not out_dir or out_dir == cfg.work_dir or '://' in str(out_dir):
+    # The runner makes the work dir absolute, and only then are they compared.
+    work_dir = os.path.abspath(cfg.work_dir)
+    if not out_dir or str(out_dir) == work_dir or '://' in str(out_dir):
         return Path(cfg.work_dir)
-    return Path(out_dir, os.path.basename(cfg.work_dir.rstrip(os.sep)))
+    return Path(out_dir, os.path.basename(work_dir))
 
 
 @contextmanager
-def only_training_in(work_dir: str | Path) -> Iterator[None]:
-    """Keeps other trainings out of a work dir. What a killed one leaves is no obstacle.
+def only_training_in(*folders: str | Path) -> Iterator[None]:
+    """Keeps other trainings out of the folders of a run. What a killed one leaves is no obstacle.
 
     Raises:
         UserError: another training runs in it.
     """
-    require_writable(work_dir)
-    lock = FileLock(Path(work_dir, LOCK))
-    holder = _holder(work_dir)
+    with ExitStack() as held:
+        for folder in dict.fromkeys(map(os.path.realpath, folders)):
+            held.enter_context(_held(folder))
+        yield
+
+
+@contextmanager
+def _held(folder: str) -> Iterator[None]:
+    require_writable(folder)
+    lock = FileLock(Path(folder, LOCK))
+    holder = _holder(folder)
     try:
         lock.acquire(timeout=0 if _is_alive(holder) else SECONDS_TO_WAIT)
     except Timeout:
-        holder = _holder(work_dir)
-        raise UserError(f'another training runs in {work_dir}: process {holder.get("pid", "?")} on '
+        holder = _holder(folder)
+        raise UserError(f'another training runs in {folder}: process {holder.get("pid", "?")} on '
                         f'{holder.get("host", "another machine")}; wait for it, or choose another --work-dir') from None
     except NotImplementedError:
         yield  # a file system without locks
         return
     try:
-        write_text(Path(work_dir, HOLDER), json.dumps(dict(pid=os.getpid(), host=socket.gethostname())))
+        write_text(Path(folder, HOLDER), json.dumps(dict(pid=os.getpid(), host=socket.gethostname())))
         yield
     finally:
-        Path(work_dir, HOLDER).unlink(missing_ok=True)
+        Path(folder, HOLDER).unlink(missing_ok=True)
         lock.release()
 
 
@@ -116,7 +156,7 @@ def _is_alive(holder: dict) -> bool:
         return bool(holder)
     try:
         os.kill(int(holder['pid']), 0)
-    except (ProcessLookupError, KeyError, ValueError):
+    except (ProcessLookupError, KeyError, ValueError, TypeError, OverflowError):
         return False
     except PermissionError:
         pass
@@ -125,14 +165,18 @@ def _is_alive(holder: dict) -> bool:
 
 def _checkpoints(cfg: Config, folder: Path) -> list[tuple[Step, Path]]:
     """Those of trainings, the newest first."""
+    return next((found for each in _templates(cfg) if (found := files_like(folder, each))), [])
+
+
+def _templates(cfg: Config) -> Sequence[str]:
     template = (cfg.default_hooks.get('checkpoint') or {}).get('filename_tmpl')
-    return next((found for each in ([template] if template else TEMPLATES) if (found := files_like(folder, each))), [])
+    return [template] if template else TEMPLATES
 
 
 def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) -> str | None:
     if not candidates:
         pointer = Path(cfg.work_dir, POINTER)
-        if pointer.is_file() and (name := pointer.read_text().strip()):
+        if pointer.is_file() and (name := pointer.read_text(errors='replace').strip()):
             raise UserError(f'{pointer} names {name}, and there is no checkpoint in {folder}: put it back, or start '
                             'anew with --overwrite')
         if is_main:
@@ -147,18 +191,15 @@ def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) ->
 
 
 def _later_than(resumed: Path, candidates: list[tuple[Step, Path]]) -> list[tuple[Step, Path]]:
-    own = [step for step, path in candidates if path.exists() and path.samefile(resumed)]
+    own = [step for step, path in candidates if path.resolve() == resumed.resolve()]
     return [(step, path) for step, path in candidates if not own or step > own[0]]
 
 
-def _remove(cfg: Config, folder: Path, outdated: list[tuple[Step, Path]]) -> None:
+def _given_up(cfg: Config, folder: Path, outdated: list[tuple[Step, Path]]) -> list[Path]:
     if not outdated:
-        return
+        return []
     first = min(step[0] for step, _ in outdated)
-    for path in folder.glob('best_*'):
-        number = ''.join(c for c in path.stem.rpartition('_')[2] if c.isdigit())
-        if number and int(number) >= first:
-            path.unlink()
-    for _, path in outdated:
-        path.unlink()
-    Path(cfg.work_dir, POINTER).unlink(missing_ok=True)
+    best = [path for template in _templates(cfg) for step, path in best_files(folder, template) if step[0] >= first]
+    kept = Path(cfg.load_from) if cfg.get('load_from') else None
+    return [path for path in (*best, *(path for _, path in outdated), Path(cfg.work_dir, POINTER))
+            if path.is_file() and not (kept is not None and kept.exists() and path.samefile(kept))]

@@ -10,12 +10,13 @@ from threading import Thread
 
 import pytest
 import torch
+from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
 from safetensors.torch import save_file
 from torch import nn
 
 from mmseg_attn.checkpoints import strict_loading, use_strict_loading
-from mmseg_attn.checkpoints.pretrained import CheckedPretrainedInit
+from mmseg_attn.checkpoints.pretrained import CheckedPretrainedInit, check_pretrained_weights
 from mmseg_attn.common.errors import UserError
 
 WEIGHTS = {'weight': torch.full((3, 2, 1, 1), 0.5), 'bias': torch.ones(3)}
@@ -139,9 +140,17 @@ def test_pretrained_weights_that_do_not_fit_stop_the_command(tmp_path, weights, 
 def test_a_part_of_pretrained_weights(tmp_path):
     torch.save(dict(state_dict={f'module.backbone.{k}': v for k, v in WEIGHTS.items()} | {'module.fc': torch.ones(2)}),
                tmp_path / 'file.pth')
-    module = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-    CheckedPretrainedInit(str(tmp_path / 'file.pth'), 'backbone')(module[0])
-    assert torch.equal(module[0].bias, WEIGHTS['bias'])
+    check_pretrained_weights()
+    module = _Module(init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'file.pth'), prefix='backbone'))
+    module.init_weights()
+    assert torch.equal(module.bias, WEIGHTS['bias'])
+    assert torch.equal(module.weight, WEIGHTS['weight'])
+
+
+class _Module(BaseModule):
+    def __init__(self, init_cfg):
+        super().__init__(init_cfg)
+        self.weight, self.bias = nn.Parameter(torch.zeros(3, 2, 1, 1)), nn.Parameter(torch.zeros(3))
 
 
 @pytest.mark.slow

@@ -6,8 +6,11 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -162,11 +165,27 @@ def test_a_loss_that_is_always_0_is_told(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(('score', 'message'), [
     ({}, "save_best='score' is none of the metrics of the validation: other"),
-    (dict(score=math.nan), 'score of the validation is nan: all pixels of its labels are ignored')])
+    (dict(score=math.nan), 'score of the validation is nan: all pixels of its labels are ignored'),
+    ({'score': 1.0, 'val/mDice': np.float32('nan')}, 'val/mDice of the validation is nan')])
 def test_a_metric_that_is_missing_or_nan(tmp_path, monkeypatch, score, message):
     monkeypatch.setattr(toy.ToyMetric, 'compute_metrics', lambda self, results: dict(other=1.0, **score))
     with pytest.raises(UserError, match=message):
         _train(tmp_path / 'run')
+
+
+@pytest.mark.parametrize('name', ['CheckpointHook', 'mmengine.CheckpointHook', 'mmengine.hooks.CheckpointHook',
+                                  'mmengine.hooks.checkpoint_hook.CheckpointHook', MMEngineCheckpointHook])
+def test_mmengines_hook_is_replaced_whatever_it_is_called(name):
+    cfg = Config(dict(default_hooks=dict(checkpoint=dict(type=name, interval=3)), custom_hooks=[dict(type='EMAHook')]))
+    use_safe_checkpoints(cfg)
+    assert cfg.default_hooks.checkpoint == dict(type='mmseg_attn.CheckpointHook', interval=3)
+    assert cfg.custom_hooks == [dict(type='EMAHook')]
+
+
+def test_arguments_of_the_hook_that_are_wrong():
+    for arguments in dict(save_best='mFscore'), dict(save_best='mIoU', rule='best'), dict(save_begin=-1):
+        with pytest.raises(UserError, match='the CheckpointHook of the config cannot be built'):
+            use_safe_checkpoints(Config(dict(default_hooks=dict(checkpoint=dict(type='CheckpointHook', **arguments)))))
 
 
 def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
@@ -222,6 +241,18 @@ def _wrap(content):
     ('resume', lambda c: c['state_dict'].update(weight=torch.ones(2)), r'weight \(2,\) instead of \(8,\)'),
     ('resume', lambda c: c.pop('optimizer'), 'no state of a training .optimizer missing.(.|\n)*load_from'),
     ('resume', lambda c: c.pop('meta'), r'meta\.iter, meta\.epoch missing'),
+    ('resume', lambda c: c['message_hub'].clear(), 'message_hub missing'),
+    ('resume', lambda c: c['message_hub'].update(log_scalars=[]), r'message_hub\.log_scalars missing'),
+    ('resume', lambda c: c['meta'].update(iter=-5), r'meta\.iter missing'),
+    ('resume', lambda c: c.pop('param_schedulers'), 'optimizer or its schedules are not those of the config'),
+    ('resume', lambda c: c['param_schedulers'][0].update(step='x', get_last_value=1) or c['param_schedulers'][0].pop(
+        'last_step'), 'optimizer or its schedules'),
+    ('resume', lambda c: c['optimizer']['param_groups'][0].update(betas=1) or c['optimizer']['param_groups'][0].pop(
+        'momentum'), 'optimizer or its schedules'),
+    ('test', lambda c: c['state_dict'].update(weight=torch.ones(8, dtype=torch.int64)), r'weight holds torch\.int64'),
+    ('test', lambda c: c['state_dict'].update(weight=torch.ones(8).to_sparse()), 'weight is a sparse'),
+    ('start', lambda c: c['state_dict'].update(weight=torch.full((8, ), math.nan).to(torch.float8_e4m3fn)),
+     'weight holds values that are not'),
     ('start', lambda c: c.update(state_dict=dict(more=torch.ones(2))), 'none of its 1 weights is one of the model'),
     ('start', lambda c: c['state_dict'].update(weight=torch.full((8, ), math.nan)), 'weight holds values that are not'),
     ('test', lambda c: c['state_dict'].pop('weight'), '1 missing: weight')])

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,12 +13,14 @@ from mmengine.config import Config
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine import work_dir
-from mmseg_attn.engine.work_dir import AUTO, only_training_in, prepare_work_dir
+from mmseg_attn.engine.work_dir import AUTO, BeginHook, only_training_in, prepare_work_dir
 
 
 def _save(path, **changes):
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = dict(state_dict=dict(a=torch.ones(3)), meta=dict(iter=4, epoch=0), message_hub={}, optimizer={})
+    hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
+    content = dict(state_dict=dict(a=torch.ones(3)), meta=dict(iter=4, epoch=0), message_hub=hub,
+                   optimizer=dict(state={}, param_groups=[]))
     torch.save(content | changes, path)
     return path
 
@@ -37,7 +40,8 @@ def run(tmp_path):
 
 
 def _prepare(cfg, resume=None, overwrite=False):
-    prepare_work_dir(cfg, resume, overwrite, is_main=True)
+    given_up = prepare_work_dir(cfg, resume, overwrite, is_main=True)
+    BeginHook(given_up).before_train(SimpleNamespace(work_dir=cfg.work_dir))
     return cfg.resume, cfg.get('load_from')
 
 
@@ -56,10 +60,33 @@ def test_two_trainings_do_not_mix(cfg, run):
 
 
 def test_overwrite_removes_what_the_earlier_training_saved(cfg, run):
-    (run / 'notes.txt').write_text('mine')
-    _save(run / 'model.pth')
+    mine = ['best_practices_2025.md', 'best_run_of_2024.pth', 'model.pth']
+    for name in mine:
+        _save(run / name)
+    for name in 'best_pictures_10', 'iter_9.pth':
+        (run / name).mkdir()
     assert _prepare(cfg, overwrite=True) == (False, None)
-    assert sorted(os.listdir(run)) == ['model.pth', 'notes.txt']
+    assert sorted(os.listdir(run)) == sorted([*mine, 'best_pictures_10', 'iter_9.pth'])
+
+
+def test_overwrite_keeps_what_the_new_training_starts_from(cfg, run):
+    cfg.load_from = str(run / 'best_mIoU_iter_4.pth')
+    _prepare(cfg, overwrite=True)
+    assert os.listdir(run) == ['best_mIoU_iter_4.pth']
+
+
+def test_nothing_is_removed_before_the_training_begins(cfg, run):
+    assert len(prepare_work_dir(cfg, None, True, is_main=True)) == 5
+    assert len(os.listdir(run)) == 5
+
+
+def test_a_job_that_is_started_again_goes_on_with_its_own_training_only(cfg, run, monkeypatch):
+    monkeypatch.setattr(work_dir, 'JOB', '17')
+    assert not work_dir.is_of_this_job(run)
+    BeginHook([]).before_train(SimpleNamespace(work_dir=str(run)))
+    assert work_dir.is_of_this_job(run)
+    monkeypatch.setattr(work_dir, 'JOB', '18')
+    assert not work_dir.is_of_this_job(run)
 
 
 def test_the_newest_is_resumed(cfg, run):
@@ -115,11 +142,23 @@ def test_a_checkpoint_to_resume(cfg, run, tmp_path):
     assert other.is_file()
 
 
-def test_names_and_folders_of_the_config(cfg, tmp_path):
-    cfg.default_hooks.checkpoint.update(out_dir=str(tmp_path / 'elsewhere'), filename_tmpl='step-{}.pth')
-    _save(tmp_path / 'elsewhere' / 'run' / 'step-10.pth')
-    _save(tmp_path / 'elsewhere' / 'run' / 'step-9.pth')
-    assert _prepare(cfg, AUTO) == (True, str(tmp_path / 'elsewhere' / 'run' / 'step-10.pth'))
+@pytest.mark.parametrize(('template', 'names'), [
+    ('step-{}.pth', ['step-10.pth', 'step-9.pth']), ('iter_{:06d}.pth', ['iter_000010.pth', 'iter_000009.pth']),
+    ('epoch_{}.pth', ['epoch_1_iter_6.pth', 'epoch_1.pth']),
+    ('sub/iter_{}.pth', ['sub/iter_10.pth', 'sub/iter_9.pth'])])
+def test_names_and_folders_of_the_config(cfg, tmp_path, template, names):
+    cfg.default_hooks.checkpoint.update(out_dir=str(tmp_path / 'elsewhere'), filename_tmpl=template)
+    folder = tmp_path / 'elsewhere' / 'run'
+    for name in names:
+        _save(folder / name)
+    assert _prepare(cfg, AUTO) == (True, str(folder / names[0]))
+
+
+def test_an_out_dir_of_the_name_of_the_work_dir(cfg, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg.work_dir, cfg.default_hooks.checkpoint.out_dir = 'run', 'run'
+    _save(tmp_path / 'run' / 'run' / 'iter_2.pth')
+    assert _prepare(cfg, AUTO) == (True, 'run/run/iter_2.pth')
 
 
 # As only_training_in does it, without importing PyTorch, which takes seconds.
@@ -148,7 +187,9 @@ def test_one_training_in_a_folder(tmp_path, monkeypatch):
     assert not (tmp_path / '.training.json').exists()
 
 
-@pytest.mark.parametrize('holder', ['', '[]', '{"pid": "x", "host": "HERE"}', '{"pid": 4194304, "host": "HERE"}'])
+@pytest.mark.parametrize('holder', [
+    '{"pid": [1], "host": "HERE"}', '{"pid": 99999999999999999999, "host": "HERE"}', '', '[]',
+    '{"pid": "x", "host": "HERE"}', '{"pid": 4194304, "host": "HERE"}'])
 def test_what_a_killed_training_left_is_no_obstacle(tmp_path, holder):
     (tmp_path / '.training.lock').touch()
     (tmp_path / '.training.json').write_text(holder.replace('HERE', socket.gethostname()))
