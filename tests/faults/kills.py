@@ -27,6 +27,8 @@ from mmseg_attn.environment import require_openmmlab
 
 from . import toy
 
+# The threads of OpenMP do not come along in a fork, which would wait for them for ever.
+torch.set_num_threads(1)
 MAX_ITERS, INTERVAL = 24, 4
 VALIDATIONS = list(range(INTERVAL, MAX_ITERS + 1, INTERVAL))
 
