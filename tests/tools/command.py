@@ -64,7 +64,7 @@ def running(name: str, *args, cwd: Path, **extra_environment: str) -> Iterator[R
     with subprocess.Popen([*program, str(ROOT / 'tools' / name), *map(str, args)], cwd=cwd, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
                           env=environment(**extra_environment)) as process:
-        limit = threading.Timer(300, process.kill)
+        limit = threading.Timer(300, lambda: (process.kill(), process.wait()))
         limit.start()
         try:
             yield Running(process)

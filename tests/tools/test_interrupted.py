@@ -10,6 +10,9 @@ import torch
 from tests.tools.command import CONFIGS, Running, running, succeeds, tool
 from tests.tools.slurm import slurm_environment
 
+# Not in CI: one of them once waited for minutes before any signal was sent, a worker that loads images and the process
+# that it works for each for the other, while four other processes used the two cores. Why is not known.
+pytestmark = pytest.mark.skipif('MMSEG_ATTN_FAULTS' not in os.environ, reason='make faults runs them')
 ITERS = 16
 CONFIG = f'''
 _base_ = r'{CONFIGS}/emanet_r18_shapes.py'
