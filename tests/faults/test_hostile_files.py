@@ -1,5 +1,6 @@
 """Checkpoints with code in them, through every command that reads one."""
 
+import logging
 from contextlib import suppress
 
 import pytest
@@ -45,6 +46,8 @@ def folder(tmp_path, shapes_root, monkeypatch):
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data' / 'context_shapes').symlink_to(shapes_root)
     monkeypatch.chdir(tmp_path)
+    # mmengine shares the loggers of one second, and with them the captured output of the test before.
+    monkeypatch.setattr(logging, 'raiseExceptions', False)
     return tmp_path
 
 
