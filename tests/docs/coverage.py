@@ -43,6 +43,7 @@ COMMANDS = (
     (r'^mmseg-attn train ', 'tests/tools/test_packaging.py::test_the_wheel_works_on_its_own'),
     (r'\bpython -m benchmarks\.checkpoint_exactness$',
      'tests/checkpoints/test_official.py::test_logits_are_the_official_ones'),  # the same networks
+    (r'^python -m tests\.faults\.kills ', 'tests/faults/test_kills.py::test_nothing_is_lost'),
     (r'\bpython (-m benchmarks\.|benchmarks/)\w+', RUN),
     (r'\bpython (-c|-m timeit) ', RUN),
     (r'^python -m pytest tests/export/test_files\.py$', 'tests/export/test_files.py::test_every_head'),
