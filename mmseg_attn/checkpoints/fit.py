@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 
-from .reading import is_finite
+from .reading import check_dense, is_finite
 
 MOST_NAMES = 5
 
@@ -56,8 +55,7 @@ def check_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
     """
     for name in expected.keys() & weights.keys():
         value = weights[name]
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise UserError(f'{what}: {name} is a sparse, quantised or meta tensor, not one of weights')
+        check_dense(value, name, what)
         if value.is_floating_point() != expected[name].is_floating_point():
             raise UserError(f'{what}: {name} holds {value.dtype}, and the model {expected[name].dtype}')
     check_finite({name: value for name, value in weights.items() if name in expected}, what)

@@ -80,12 +80,20 @@ def is_finite(value: Tensor) -> bool:
     return not (value.is_floating_point() or value.is_complex()) or bool(value.isfinite().all())
 
 
+def check_dense(value: Tensor, name: str, what: str | Path) -> None:
+    """
+    Raises:
+        UserError: a weight has no plain array of values.
+    """
+    if value.layout != torch.strided or value.is_quantized or value.is_meta:
+        raise UserError(f'{what}: {name} is a sparse, quantised or meta tensor, not one of weights')
+
+
 def _checked(value: Tensor, name: str, path: Path) -> Tensor:
     """The values of a weight in float32, or of a buffer of integers as they are."""
     if not name.isprintable():
         raise UserError(f'{path} has a weight of the name {name!r}: the file is damaged')
-    if value.layout != torch.strided or value.is_quantized or value.device.type != 'cpu':
-        raise UserError(f'{path}: {name} is a sparse, quantised or meta tensor, not one of weights')
+    check_dense(value, name, path)
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         raise UserError(f'{path}: {name} claims {value.numel()} values and holds fewer: the file is damaged')
     value = value.detach()
