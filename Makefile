@@ -1,7 +1,7 @@
 # make demo    train, evaluate and draw on the built-in data, in minutes on a CPU
 # make test    run the test suite without its slow tests
 # make lint
-# make faults  kill a training a hundred times, print what was lost (docs/reliability.md), and interrupt the scripts
+# make faults  kill a training a hundred times, and print what was lost (docs/reliability.md)
 #
 # Each makes a virtual environment in .venv first. To use an existing one instead: make test VENV=/path/to/environment
 # TORCH chooses the build of PyTorch: make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
@@ -28,7 +28,6 @@ test-all: $(BIN)/.mmseg_attn
 
 faults: $(BIN)/.mmseg_attn
 	$(BIN)/python -m tests.faults.kills --kills 100
-	MMSEG_ATTN_FAULTS=1 $(BIN)/python -m pytest tests/tools/test_interrupted.py
 
 lint: $(BIN)/.mmseg_attn
 	$(BIN)/ruff check .

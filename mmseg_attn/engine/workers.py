@@ -1,31 +1,60 @@
-"""Processes that load images outlive the signals that are meant for the training."""
+"""Processes that load images: they outlive the signals for the training, and end when they cannot send a batch."""
 
 import os
 import signal
+import socket
+import sys
+import tempfile
 import threading
+import traceback
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.queues import Queue
 
+import torch.multiprocessing
 from mmengine.runner import Runner
+
+from mmseg_attn.common.errors import UserError
 
 from .signals import SIGNALS
 
 
 def guard_workers(runner: Runner) -> None:
-    """Lets the workers of all loaders that ``runner`` builds ignore signals.
+    """Prepares the workers of all loaders that ``runner`` builds: they ignore signals, and end when they cannot send.
 
     A signal to a process group or a cgroup reaches them too. They would end at once, and the training with them, before
     it could save. The loader is changed and not its config: mmengine writes that to the work dir, and its own
     ``worker_init_fn`` knows the seed.
+
+    A batch that a worker fails to send is lost, and the trainer would wait for it for ever.
+
+    Raises:
+        UserError: by ``runner.build_dataloader``; workers have no place for the sockets through which they send.
     """
     build = runner.build_dataloader
 
     def build_guarded(*args, **kwargs):
         loader = build(*args, **kwargs)
+        if loader.num_workers > 0:
+            _check_sockets()
         loader.worker_init_fn = partial(_start, then=loader.worker_init_fn)
         return loader
 
     runner.build_dataloader = build_guarded
+
+
+def _check_sockets() -> None:
+    if torch.multiprocessing.get_sharing_strategy() != 'file_descriptor':
+        return
+    # As multiprocessing names them, in the worker, where an error is too late.
+    with tempfile.TemporaryDirectory(prefix='pymp-') as folder, socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.bind(os.path.join(folder, 'listener-12345678'))
+        except OSError as error:
+            raise UserError(
+                f'processes that load images cannot make their sockets in the temporary folder '
+                f'{tempfile.gettempdir()} ({error}).\n  Set TMPDIR to a folder with a short path on a local disk, or '
+                'num_workers=0 in the dataloaders.') from error
 
 
 def _start(worker_id: int, then: Callable[[int], None] | None) -> None:
@@ -36,8 +65,16 @@ def _start(worker_id: int, then: Callable[[int], None] | None) -> None:
         # Blocked and not ignored, because PyTorch and multiprocessing end their workers by SIGTERM, and wait for them.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_when_the_trainer_says, daemon=True).start()
+    Queue._on_queue_feeder_error = staticmethod(_end_with_traceback)
     if then is not None:
         then(worker_id)
+
+
+def _end_with_traceback(error: Exception, batch: object) -> None:
+    """What multiprocessing calls in the thread that sends; its own prints the traceback and goes on."""
+    traceback.print_exception(error)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _end_when_the_trainer_says() -> None:

@@ -18,6 +18,7 @@ from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
 from mmseg_attn.engine.batch_size import describe_batch_size
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
+from mmseg_attn.engine.workers import _check_sockets
 from mmseg_attn.environment import MissingOperators
 from mmseg_attn.models.encoder_decoder import _check
 from tests.test_environment import SAID
@@ -86,6 +87,13 @@ def test_a_loss_that_is_not_finite():
     hook.every_n_train_iters = lambda runner, n: (runner.iter + 1) % n == 0
     message = _error(hook.after_train_iter, _runner(2), 0, outputs=dict(loss=torch.tensor(float('nan'))))
     assert _quoted(f'error: {message}')
+
+
+def test_no_room_for_sockets(tmp_path, monkeypatch):
+    folder = tmp_path / ('long' * 30)
+    folder.mkdir()
+    monkeypatch.setattr('tempfile.tempdir', str(folder))
+    assert _quoted(_error(_check_sockets).split(f' {folder}')[0])
 
 
 def test_a_batch_of_one_image():

@@ -24,8 +24,13 @@ class _Data:
         return index, os.getpid(), os.environ['NOTED']
 
 
-def _guarded(**options) -> DataLoader:
-    runner = SimpleNamespace(build_dataloader=lambda **kwargs: DataLoader(_Data(), batch_size=None, **kwargs))
+class _Unsendable(_Data):
+    def __getitem__(self, index: int):
+        return index if index < 3 else lambda: None
+
+
+def _guarded(data=_Data, **options) -> DataLoader:
+    runner = SimpleNamespace(build_dataloader=lambda **kwargs: DataLoader(data(), batch_size=None, **kwargs))
     guard_workers(runner)
     return runner.build_dataloader(num_workers=1, worker_init_fn=_note, multiprocessing_context='fork', **options)
 
@@ -61,6 +66,22 @@ def test_a_killed_worker_has_one_message(batches):
 def _exhaust(batches) -> None:
     with naming_lost_processes():
         list(batches)
+
+
+def test_a_batch_that_cannot_be_sent_ends_the_training(capfd):
+    batches = iter(_guarded(_Unsendable))
+    with pytest.raises(UserError, match='a process that loads images has ended'):
+        _exhaust(batches)
+    assert "Can't pickle" in capfd.readouterr().err
+
+
+def test_a_temporary_folder_without_room_for_sockets(tmp_path, monkeypatch):
+    folder = tmp_path / ('long' * 30)
+    folder.mkdir()
+    monkeypatch.setattr('tempfile.tempdir', str(folder))
+    with pytest.raises(UserError, match=r'longlong.*AF_UNIX path too long.*\n.*TMPDIR'):
+        _guarded()
+    assert list(folder.iterdir()) == []
 
 
 def test_other_errors_stay_what_they_are():
