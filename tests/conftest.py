@@ -1,4 +1,5 @@
 import os
+import signal
 from functools import wraps
 from pathlib import Path
 
@@ -11,6 +12,10 @@ DATA = Path(__file__).parent / 'data'
 
 # The tensors are small: more threads only wait for each other, for minutes when the machine has other work.
 torch.set_num_threads(1)
+
+# A shell starts what runs in the background with Ctrl+C ignored, and the commands that the tests interrupt inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests import mmseg in any order.
 replace_missing_operators()

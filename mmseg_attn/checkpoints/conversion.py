@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 import mmseg_attn
+from mmseg_attn.common.classes import readable_classes
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_write
 
@@ -177,10 +178,8 @@ def _rename(state: StateDict, plan: Plan, checkpoint: Checkpoint) -> tuple[State
 
 
 def _dataset_meta(meta: dict) -> dict | None:
-    theirs = meta.get('dataset_meta')
-    if not isinstance(theirs, dict) or not isinstance(theirs.get('classes'), list | tuple):
-        return None
-    return dict(classes=tuple(map(str, theirs['classes'])), palette=theirs.get('palette'))
+    theirs = readable_classes(meta.get('dataset_meta'))
+    return dict(classes=tuple(theirs['classes']), palette=theirs['palette'] or None) if theirs['classes'] else None
 
 
 def _without_inplace_abn(state: StateDict) -> StateDict:

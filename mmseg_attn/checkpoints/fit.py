@@ -9,15 +9,17 @@ from mmseg_attn.common.errors import UserError
 from .reading import check_dense, is_finite
 
 MOST_NAMES = 5
+OTHER_WEIGHTS = 'Give the config that they were trained with. Weights of other code: mmseg-attn convert_checkpoint'
 
 
-def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
+def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str, hint: str = '') -> None:
     """Compares names and shapes; counters of batches may be missing.
 
     Args:
         weights: of a file.
         expected: the state dict of the model.
         what: the file and the model, for the message.
+        hint: what to do, for the message.
 
     Raises:
         UserError: some are missing, unexpected or of another shape; the message names the first of each kind.
@@ -25,7 +27,8 @@ def check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     weights, expected = without_counters(weights), without_counters(expected)
     told = _differences(weights, expected)
     if told:
-        raise UserError(f'{what}: the weights are not those of the model.\n  ' + '\n  '.join(told))
+        lines = [f'{what}: the weights are not those of the model.', *told, *filter(None, [hint])]
+        raise UserError('\n  '.join(lines))
 
 
 def check_some_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> str:
@@ -61,15 +64,15 @@ def check_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], 
     check_finite({name: value for name, value in weights.items() if name in expected}, what)
 
 
-def check_finite(weights: Mapping[str, Tensor], what: str) -> None:
+def check_finite(weights: Mapping[str, Tensor], what: str,
+                 reason: str = 'the training had diverged, or the file is damaged') -> None:
     """
     Raises:
         UserError: a weight is NaN or infinite.
     """
     wrong = [name for name, value in weights.items() if not is_finite(value)]
     if wrong:
-        raise UserError(f'{what}: {wrong[0]} holds values that are not finite{_more(wrong)}: the training had '
-                        'diverged, or the file is damaged')
+        raise UserError(f'{what}: {wrong[0]} holds values that are not finite{_more(wrong)}: {reason}')
 
 
 def _more(names: list[str]) -> str:

@@ -12,7 +12,7 @@ from mmseg_attn.common.config import load_config
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 
-from .fit import check_weights, without_counters
+from .fit import OTHER_WEIGHTS, check_weights, without_counters
 from .reading import read_checkpoint
 
 
@@ -43,7 +43,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = 'cpu', 
     if not hasattr(model, 'encode_decode'):
         raise UserError(f'{config}: model.type={cfg.model.type!r} has no decode head on features of a backbone')
     weights = {name: value for name, value in read.state_dict.items() if not name.startswith('auxiliary_head.')}
-    check_weights(weights, model.state_dict(), f'{checkpoint} with {config}')
+    check_weights(weights, model.state_dict(), f'{checkpoint} with {config}', OTHER_WEIGHTS)
     model.load_state_dict(without_counters(weights), strict=False)
     meta = read.meta.get('dataset_meta') or dict(classes=read.meta.get('CLASSES'), palette=read.meta.get('PALETTE'))
     model.dataset_meta = classes_of(cfg, max(head_of(model).num_classes, 2), meta)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import textwrap
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,10 +148,23 @@ def _check_sums(path: Path) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    reason = next((line for line in str(error).splitlines() if line.strip() and 'weights_only' not in line),
-                  'no reason given')[:200]
+    if kind := _kind_of_text(path):
+        return UserError(f'{path} is {kind}')
+    reason = textwrap.shorten(next((line for line in str(error).splitlines()
+                                    if line.strip() and 'weights_only' not in line), 'no reason given'), 200)
     return UserError(f'{path} is not a checkpoint of PyTorch, or is damaged ({type(error).__name__}: {reason}); '
                      'compare its size or checksum with that of the source, and fetch it again')
+
+
+def _kind_of_text(path: Path) -> str | None:
+    """What lies under the name of a checkpoint when a download has not given the file itself."""
+    with open(path, 'rb') as file:
+        begin = file.read(200).lstrip().lower()
+    if begin.startswith((b'<!doctype html', b'<html', b'<?xml')):
+        return 'a web page, not a checkpoint: the address leads to a page about the file; download the file itself'
+    if begin.startswith(b'version https://git-lfs'):
+        return 'a pointer of Git LFS, not the file itself: git lfs pull'
+    return None
 
 
 def _code_in(reason: str) -> str | None:
@@ -182,6 +196,10 @@ def unwrap(content: object, path: str | Path) -> tuple[dict[str, Tensor], list[s
             if not tensors:
                 break
             return _strip_prefixes(tensors), other_entries + [str(k) for k in content if k not in tensors]
+        beside = next((name for name in tensors if '.' in name), None)
+        if beside is not None:
+            raise UserError(f'{path} holds weights twice: {beside} and others, and a dictionary under {inner!r} beside '
+                            'them; save the one that is meant')
         other_entries += [str(k) for k in content if k != inner]
         content = content[inner]
     raise UserError(f'{path} holds no weights: neither tensors nor a dictionary of tensors under one of '

@@ -20,12 +20,14 @@ def write_checkpoint(state_dict: dict[str, Tensor], meta: dict, path: Path) -> N
         UserError: ``path`` ends with .safetensors, and safetensors is not installed.
     """
     if path.suffix != '.safetensors':
-        torch.save(dict(state_dict=state_dict, meta=meta), path)
+        # Into a file that Python opens: the errors of the operating system stay what they are.
+        with open(path, 'wb') as file:
+            torch.save(dict(state_dict=state_dict, meta=meta), file)
         return
     require_safetensors(path)
-    from safetensors.torch import save_file
-    save_file({name: value.contiguous() for name, value in state_dict.items()}, path,
-              dict(format='pt', **{META: json.dumps(meta)}))
+    from safetensors.torch import save
+    path.write_bytes(save({name: value.contiguous() for name, value in state_dict.items()},
+                          dict(format='pt', **{META: json.dumps(meta)})))
 
 
 def require_safetensors(path: Path) -> None:

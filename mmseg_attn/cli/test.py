@@ -52,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
         metrics = runner.test()
     check_measured(metrics, 'test')
     if is_main_process():
-        print(f'\nmIoU {metrics["mIoU"]:.2f} of {args.checkpoint}' if 'mIoU' in metrics else f'\n{metrics}')
+        shown = ['mIoU'] if 'mIoU' in metrics else list(metrics)
+        print(f'\n{", ".join(f"{name} {metrics[name]:.2f}" for name in shown)} of {args.checkpoint}')
         if args.show_dir:
             print(f'Pictures (ground truth left, prediction right): {osp.join(args.show_dir, "vis_data", "vis_image")}')
         if args.out:

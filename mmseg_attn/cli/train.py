@@ -75,13 +75,15 @@ def main(args: argparse.Namespace) -> None:
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
-        runner.register_hook(BeginHook(given_up))
+        begin = BeginHook(given_up)
+        runner.register_hook(begin)
         runner.logger.info(describe_batch_size(cfg, get_world_size()))
         with stoppable(runner, _go_on(args)):
             runner.train()
         end_launch()
     if is_main:
-        print(f'\nTrained: logs and checkpoints are in {cfg.work_dir}')
+        done = 'Trained' if runner.iter > begin.first_iteration else 'Nothing was left to train'
+        print(f'\n{done}: logs and checkpoints are in {cfg.work_dir}')
 
 
 def _go_on(args: argparse.Namespace) -> str:

@@ -19,13 +19,26 @@ def classes_of(cfg: Config, num_classes: int, known: dict | None = None) -> dict
         ``dict(classes=[...], palette=[...])``. Names and colours are made up, each for itself, where the number of
         those that are known is another.
     """
-    if not known or not known.get('classes'):
-        known = classes_in_config(cfg)
-    classes = [str(name) for name in known.get('classes') or ()]
-    palette = [tuple(int(value) for value in colour) for colour in known.get('palette') or ()]
+    known = readable_classes(known)
+    if not known['classes']:
+        known = readable_classes(classes_in_config(cfg))
+    classes, palette = known['classes'], known['palette']
     return dict(
         classes=classes if len(classes) == num_classes else [f'class {i}' for i in range(num_classes)],
         palette=palette if len(palette) == num_classes else list(default_palette(num_classes)))
+
+
+def readable_classes(known: object) -> dict[str, list]:
+    """``dict(classes=[...], palette=[...])`` of what is read from files, empty where that is something else."""
+    known = known if isinstance(known, dict) else {}
+    classes = known.get('classes')
+    palette = known.get('palette')
+    try:
+        colours = [tuple(int(value) for value in colour) for colour in (() if palette is None else palette)]
+    except (TypeError, ValueError):
+        colours = []
+    return dict(classes=[str(name) for name in classes] if isinstance(classes, list | tuple) else [],
+                palette=colours if all(len(c) == 3 and 0 <= min(c) <= max(c) <= 255 for c in colours) else [])
 
 
 def classes_in_config(cfg: Config) -> dict:

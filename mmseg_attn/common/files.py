@@ -83,10 +83,18 @@ def _named_errors(name: str | Path, numbers: set[int] | None = None) -> Iterator
     """Errors of the operating system, of these numbers or of any, under the name that the user knows."""
     try:
         yield
-    except OSError as error:
-        if numbers is not None and error.errno not in numbers:
+    except Exception as error:
+        found = _system_error(error)
+        if found is None or (found.errno not in numbers if numbers is not None else found is not error):
             raise
-        raise UserError(f'cannot write {name}: {error.strerror or error}') from error
+        raise UserError(f'cannot write {name}: {found.strerror or found}') from error
+
+
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The error of the operating system behind another: torch.save raises one of its own when the disk is full."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _locked_folder(parent: Path) -> tuple[Path, FileLock]:

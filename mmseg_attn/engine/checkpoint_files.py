@@ -14,7 +14,7 @@ TEMPLATES = 'iter_{}.pth', 'epoch_{}.pth'
 
 def files_like(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
     """The files of a folder named as ``template`` with a number for ``{}``, and their steps, the latest first."""
-    pattern, place = _pattern(template), Path(folder, template).parent
+    pattern, place = name_pattern(template), Path(folder, template).parent
     found = [((int(match[1]), int(match[2] or 0)), path)
              for path in place.glob('*') if path.is_file() and (match := pattern.fullmatch(path.name))]
     return sorted(found, reverse=True)
@@ -22,12 +22,13 @@ def files_like(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
 
 def best_files(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
     """:func:`files_like` for the best checkpoints by whatever metric."""
-    pattern = re.compile('best_.+_' + _pattern(template).pattern)
+    pattern = re.compile('best_.+_' + name_pattern(template).pattern)
     return [((int(match[1]), int(match[2] or 0)), path)
             for path in Path(folder).glob('best_*') if path.is_file() and (match := pattern.fullmatch(path.name))]
 
 
-def _pattern(template: str) -> re.Pattern:
+def name_pattern(template: str) -> re.Pattern:
+    """Of the files named as ``template`` with a number for ``{}``."""
     # A number may have a format, as in {:06d}.
     before, after = map(re.escape, re.split(r'\{[^}]*\}', Path(template).name, maxsplit=1))
     # In the middle of an epoch, the number of the iteration is there too.

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process, master_only
 from mmengine.fileio import LocalBackend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.runner import Runner
 
@@ -23,9 +24,10 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_write, write_text
 from mmseg_attn.registry import HOOKS
 
-from .checkpoint_files import files_like
+from .checkpoint_files import files_like, name_pattern
 
 POINTER = 'last_checkpoint'
+DIVERGED = 'the training has diverged: lower the learning rate, or clip gradients (optim_wrapper.clip_grad)'
 # In the message hub, and so in the checkpoint: after which iteration or epoch the last validation ended.
 VALIDATED = 'last_validation'
 # NaN only where nothing was measured.
@@ -84,7 +86,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_train(self, runner) -> None:
         super().before_train(runner)
-        self._forget_where_best_checkpoints_were(runner)
+        self._find_best_of_resumed(runner)
         step = runner.epoch if self.by_epoch else runner.iter
         self.saved_step = step if step and self._path(step).is_file() else None
         self._remove_stale_best_checkpoints(before=step)
@@ -104,7 +106,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         check_finite(checkpoint['state_dict'],
-                     f'the model after iteration {checkpoint["meta"]["iter"]}, which is not saved')
+                     f'the model after iteration {checkpoint["meta"]["iter"]}, which is not saved', DIVERGED)
 
     def _save_checkpoint_with_step(self, runner, step: int | str, meta: dict) -> None:
         outdated: list[int | str] = []
@@ -207,12 +209,27 @@ class CheckpointHook(MMEngineCheckpointHook):
     def _best(self, key: str) -> str | None:
         return self.best_ckpt_path if len(self.key_indicators) == 1 else self.best_ckpt_path_dict.get(key)
 
-    def _forget_where_best_checkpoints_were(self, runner) -> None:
-        """mmengine writes whole paths: those of a run that was copied are the files of another run."""
-        for key in self.key_indicators if self.save_best else ():
-            if self._best(key):
-                self._set_best(key, os.path.basename(self._best(key)))
-                runner.message_hub.update_info(self._infos(key)[1], self._best(key))
+    def _find_best_of_resumed(self, runner) -> None:
+        """The best score so far and its checkpoint, for each metric of ``save_best``, whatever that was before.
+
+        mmengine writes whole paths: those of a run that was copied are the files of another run. Where there is one
+        metric it does not name it, so that the score of one would be compared with another's.
+        """
+        keys = self.key_indicators if self.save_best else ()
+        for key, (score, name) in {key: self._best_of(runner.message_hub, key) for key in keys}.items():
+            self._set_best(key, name)
+            for info, value in zip(self._infos(key), (score, name), strict=True):
+                runner.message_hub.pop_info(info)
+                if name is not None:
+                    runner.message_hub.update_info(info, value)
+
+    def _best_of(self, hub: MessageHub, key: str) -> tuple[float, str] | tuple[None, None]:
+        for suffix in '', f'_{key}':
+            score = hub.get_info(f'best_score{suffix}')
+            name = os.path.basename(hub.get_info(f'best_ckpt{suffix}') or '')
+            if score is not None and (key == 'auto' or name_pattern(self._best_template(key)).fullmatch(name)):
+                return score, name
+        return None, None
 
     def _remove_stale_best_checkpoints(self, before: int) -> None:
         """Best checkpoints of earlier validations that a kill has left beside a better one."""

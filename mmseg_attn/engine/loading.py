@@ -5,7 +5,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmseg_attn.checkpoints.fit import check_some_weights, check_values, check_weights
+from mmseg_attn.checkpoints.fit import OTHER_WEIGHTS, check_some_weights, check_values, check_weights
 from mmseg_attn.checkpoints.reading import unwrap
 from mmseg_attn.common.errors import UserError
 
@@ -13,6 +13,10 @@ from .checkpoint_files import check_state
 
 AUXILIARY = 'auxiliary_head.'
 PURPOSES = 'test', 'resume', 'start'
+HINTS = dict(
+    resume='Resume with the config of that training, or start a new one from the weights that fit: --cfg-options '
+           'load_from=FILE',
+    test=OTHER_WEIGHTS)
 
 
 class CheckLoadedWeightsHook(Hook):
@@ -44,11 +48,10 @@ class CheckLoadedWeightsHook(Hook):
         else:
             left_out = AUXILIARY if self.purpose == 'test' else ()
             check_weights(*({name: value for name, value in each.items() if not name.startswith(left_out)}
-                            for each in (weights, expected)), self.what)
+                            for each in (weights, expected)), self.what, HINTS[self.purpose])
         check_values(weights, expected, self.what)
         if weights.keys() != (checkpoint.get('state_dict') or {}).keys():
             checkpoint['state_dict'] = weights
-
 
     def _compare_state(self, runner: Runner, checkpoint: dict) -> None:
         """Compares the settings in the states of the optimizer and of the schedules with those of the config's."""

@@ -58,6 +58,9 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
         if newest is not None:
             cfg.load_from = newest
     else:
+        if '://' in resume:
+            raise UserError(f'--resume takes a file, and {resume} is an address: download it first. load_from takes '
+                            'addresses, to start a new training from the weights')
         check_resumable(Path(resume))
         cfg.resume, cfg.load_from = True, resume
         outdated = _later_than(Path(resume), candidates)
@@ -76,9 +79,14 @@ class BeginHook(Hook):
 
     def __init__(self, given_up: list[Path]):
         self.given_up = given_up
+        self.first_iteration = 0
+
+    def before_train(self, runner) -> None:
+        self.first_iteration = runner.iter
+        self._clean(runner)
 
     @master_only
-    def before_train(self, runner) -> None:
+    def _clean(self, runner) -> None:
         for path in self.given_up:
             path.unlink(missing_ok=True)
         if JOB:

@@ -28,7 +28,9 @@ def write(program: ExportedProgram, path: Path, output: str, metadata: dict) -> 
         raise UserError(f"the graph needs operators that are not PyTorch's own: {', '.join(sorted(foreign))}")
     # The images it was traced with, which would be the larger part of a small file.
     program._example_inputs = None
-    torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+    # Into a file that Python opens: the errors of the operating system stay what they are.
+    with open(path, 'wb') as file:
+        torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -14,6 +14,7 @@ from torch import nn
 from mmseg_attn.checkpoints import read_checkpoint
 from mmseg_attn.checkpoints.writing import write_checkpoint
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import atomic_write
 
 WEIGHTS = {
     'conv.weight': torch.randn(3, 2, 1, 1), 'conv.bias': torch.randn(3), 'bn.num_batches_tracked': torch.tensor(7)}
@@ -32,6 +33,7 @@ def _prefixed(prefix):
     (dict(model=WEIGHTS, iteration=3), ['iteration']),
     (dict(state_dict=dict(model=WEIGHTS, scheduler={}), epoch=1), ['epoch', 'scheduler']),
     (WEIGHTS | dict(epoch=3), ['epoch']),
+    (dict(model=WEIGHTS, rng_state=torch.zeros(9, dtype=torch.uint8)), ['rng_state']),
 ], ids=lambda value: '-'.join(list(value)[:3]))
 @pytest.mark.parametrize('zipped', [True, False])
 def test_weights_in_any_wrapping(tmp_path, content, other_entries, zipped):
@@ -107,7 +109,9 @@ def test_a_download_that_was_cut_off(tmp_path, zipped, share):
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    (b'', 'is empty'), (b'<html>not found</html>', 'not a checkpoint'), (b'\x80\x02.', 'not a checkpoint'),
+    (b'', 'is empty'), (b'<html>not found</html>', 'a web page, not a checkpoint'),
+    (b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n', 'a pointer of Git LFS'),
+    (b'\x80\x02.', 'not a checkpoint'),
     (bytes(range(256)), 'not a checkpoint'), (b'PK\x03\x04' + bytes(100), 'not a checkpoint')])
 def test_what_is_no_checkpoint(tmp_path, content, message):
     (tmp_path / 'file.pth').write_bytes(content)
@@ -119,6 +123,7 @@ def test_what_is_no_checkpoint(tmp_path, content, message):
     (dict(epoch=3), r'holds no weights.*found a dictionary with epoch'), ([1, 2], 'holds no weights.*found a list'),
     (dict(state_dict={}), 'holds no weights'), (dict(state_dict=dict(a=dict(b=1))), 'holds no weights'),
     (torch.ones(3), 'holds no weights.*found a Tensor'),
+    (dict(WEIGHTS, model=WEIGHTS), "holds weights twice: conv.weight and others, .* under 'model'"),
     (dict(a=torch.tensor([1.0, float('nan')])), 'a holds values that are not finite'),
     (dict(a=torch.ones(3, 3).to_sparse()), 'a is a sparse'), (dict(a=torch.ones(3, device='meta')), 'a is a sparse'),
     (dict(a=torch.zeros(1).expand(10**13)), 'a claims 10000000000000 values and holds fewer'),
@@ -157,6 +162,21 @@ def test_safetensors(tmp_path):
 def test_safetensors_of_other_programs(tmp_path):
     save_file(WEIGHTS, tmp_path / 'file.safetensors')
     assert read_checkpoint(tmp_path / 'file.safetensors').state_dict.keys() == WEIGHTS.keys()
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='limits the size of files')
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_a_full_disk(tmp_path, suffix):
+    import resource
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limit[1]))
+    try:
+        with (pytest.raises(UserError, match=f'cannot write .*file{suffix}: File too large'),
+              atomic_write(tmp_path / f'file{suffix}') as partial):
+            write_checkpoint(dict(a=torch.zeros(1 << 16)), {}, partial)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_file(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.common.classes import add_palettes, classes_of
+from mmseg_attn.common.classes import add_palettes, classes_of, readable_classes
 from mmseg_attn.common.palette import default_palette, lab_as_seen
 from mmseg_attn.common.shipped import configs_folder
 
@@ -55,6 +55,12 @@ def test_classes_are_the_checkpoints_or_the_test_datas_or_made_up():
         classes=['x', 'y'], palette=[(1, 2, 3), (4, 5, 6)])
     assert classes_of(cfg, 5, dict(classes=None))['classes'][1] == 'red shape'
     assert classes_of(cfg, 3) == dict(classes=['class 0', 'class 1', 'class 2'], palette=list(default_palette(3)))
+
+
+@pytest.mark.parametrize('known', [
+    7, dict(classes=7, palette='random'), dict(classes=[], palette=[(1, 2)]), dict(palette=[(0, 0, 256), (0, 0, 0)])])
+def test_what_a_checkpoint_says_may_be_anything(known):
+    assert readable_classes(known) == dict(classes=[], palette=[])
 
 
 def test_classes_may_stand_in_a_file(tmp_path):

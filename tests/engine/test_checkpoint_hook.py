@@ -141,7 +141,7 @@ def test_a_stale_best_of_a_kill_is_removed(tmp_path):
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     runner = _runner(tmp_path / 'run', **{'optim_wrapper.optimizer.lr': 1e30, 'custom_hooks': []})
-    with pytest.raises(UserError, match='after iteration 2, which is not saved: weight holds values that are not fin'):
+    with pytest.raises(UserError, match=r'iteration 2, which is not saved: weight holds .* the training has diverged'):
         runner.train()
     assert not list((tmp_path / 'run').glob('*.pth'))
 
@@ -219,6 +219,24 @@ def test_several_metrics_and_published_checkpoints(tmp_path, monkeypatch):
     assert read_content(tmp_path / 'run' / found[0]).keys() == {'meta', 'state_dict'}
 
 
+@pytest.mark.parametrize(('before', 'after', 'kept'), [
+    ('score', ['score', 'loss'], True), (['score', 'loss'], 'score', True), ('loss', 'score', False),
+    ('score', 'auto', True)])
+def test_a_best_score_is_that_of_its_metric(tmp_path, before, after, kept):
+    """Scores get worse from 9 on: what is resumed with its best score keeps the best checkpoint."""
+    def hook(save_best):
+        return {'default_hooks.checkpoint': dict(type='CheckpointHook', by_epoch=False, interval=2, save_best=save_best,
+                                                 rule='greater')}
+    for metrics, max_iters, resume in (before, 4, None), (after, 6, tmp_path / 'run' / 'iter_4.pth'):
+        runner = _runner(tmp_path / 'run', max_iters=max_iters, resume=resume, **hook(metrics))
+        runner.register_hook(type('Worse', (Hook, ), dict(
+            priority='VERY_HIGH', after_val_epoch=lambda self, runner, metrics=None: metrics.update(
+                score=9 - runner.iter, loss=100 - runner.iter)))())
+        runner.train()
+    assert ('best_score_iter_2.pth' in _files(tmp_path / 'run')) == kept
+    assert ('best_score_iter_6.pth' in _files(tmp_path / 'run')) != kept
+
+
 def _checked(tmp_path, purpose, change):
     _train(tmp_path / 'run', max_iters=2)
     content = read_content(tmp_path / 'run' / 'iter_2.pth')
@@ -236,7 +254,7 @@ def _wrap(content):
 
 
 @pytest.mark.parametrize(('purpose', 'change', 'message'), [
-    ('resume', lambda c: c['state_dict'].pop('weight'), '1 missing: weight'),
+    ('resume', lambda c: c['state_dict'].pop('weight'), r'1 missing: weight\n  Resume with the config'),
     ('resume', lambda c: c['state_dict'].update(more=torch.ones(2)), '1 unexpected: more'),
     ('resume', lambda c: c['state_dict'].update(weight=torch.ones(2)), r'weight \(2,\) instead of \(8,\)'),
     ('resume', lambda c: c.pop('optimizer'), 'no state of a training .optimizer missing.(.|\n)*load_from'),
@@ -255,7 +273,7 @@ def _wrap(content):
      'weight holds values that are not'),
     ('start', lambda c: c.update(state_dict=dict(more=torch.ones(2))), 'none of its 1 weights is one of the model'),
     ('start', lambda c: c['state_dict'].update(weight=torch.full((8, ), math.nan)), 'weight holds values that are not'),
-    ('test', lambda c: c['state_dict'].pop('weight'), '1 missing: weight')])
+    ('test', lambda c: c['state_dict'].pop('weight'), '1 missing: weight\n  Give the config')])
 def test_weights_that_do_not_fit(tmp_path, purpose, change, message):
     with pytest.raises(UserError, match=message):
         _checked(tmp_path, purpose, change)

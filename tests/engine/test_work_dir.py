@@ -41,7 +41,7 @@ def run(tmp_path):
 
 def _prepare(cfg, resume=None, overwrite=False):
     given_up = prepare_work_dir(cfg, resume, overwrite, is_main=True)
-    BeginHook(given_up).before_train(SimpleNamespace(work_dir=cfg.work_dir))
+    BeginHook(given_up).before_train(SimpleNamespace(iter=0, work_dir=cfg.work_dir))
     return cfg.resume, cfg.get('load_from')
 
 
@@ -83,7 +83,7 @@ def test_nothing_is_removed_before_the_training_begins(cfg, run):
 def test_a_job_that_is_started_again_goes_on_with_its_own_training_only(cfg, run, monkeypatch):
     monkeypatch.setattr(work_dir, 'JOB', '17')
     assert not work_dir.is_of_this_job(run)
-    BeginHook([]).before_train(SimpleNamespace(work_dir=str(run)))
+    BeginHook([]).before_train(SimpleNamespace(iter=0, work_dir=str(run)))
     assert work_dir.is_of_this_job(run)
     monkeypatch.setattr(work_dir, 'JOB', '18')
     assert not work_dir.is_of_this_job(run)
@@ -127,6 +127,11 @@ def test_a_pointer_without_its_checkpoint(cfg, tmp_path):
     (tmp_path / 'run' / 'last_checkpoint').write_text('iter_4.pth')
     with pytest.raises(UserError, match=r'last_checkpoint names iter_4\.pth, and there is no checkpoint'):
         _prepare(cfg, AUTO)
+
+
+def test_an_address_is_not_resumed(cfg):
+    with pytest.raises(UserError, match=r'--resume takes a file, and https://there/a\.pth is an address'):
+        _prepare(cfg, 'https://there/a.pth')
 
 
 def test_a_checkpoint_to_resume(cfg, run, tmp_path):

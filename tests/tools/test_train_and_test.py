@@ -43,6 +43,8 @@ def test_train_evaluate_draw_and_resume(folder):
     with Image.open(pictures[0]) as image:
         assert image.size == (320, 160)
 
+    log = succeeds(tool('train.py', EMANET, '--resume', '--cfg-options', *FEW, *VALIDATE_FEW, cwd=folder))
+    assert 'Nothing was left to train: logs and checkpoints are in ' in log
     longer = [option.replace('max_iters=4', 'max_iters=6') for option in FEW]
     for resume in (['--resume'], ['--resume', str(checkpoint)]):
         log = succeeds(tool('train.py', EMANET, *resume, '--auto-scale-lr', '--cfg-options', *longer, *VALIDATE_FEW,
