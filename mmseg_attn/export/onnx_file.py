@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 from mmseg_attn.common.errors import UserError
 
 from .decompositions import DECOMPOSITIONS
-from .tracing import AXES, nodes_of
+from .tracing import AXES, nodes_of, without_stack_traces
 
 SUFFIX = '.onnx'
 # Old enough for the runtimes of several years, new enough for PyTorch to need no conversion.
@@ -31,7 +31,7 @@ def write(program: ExportedProgram, path: Path, output: str, metadata: dict) -> 
         UserError: the file would hold operators that are not ONNX's own.
     """
     import onnx
-    with _silence():
+    with _silence(), without_stack_traces():
         if DECOMPOSITIONS.keys() & {node.target for node in nodes_of(program)}:
             program = program.run_decompositions(DECOMPOSITIONS)
         converted = torch.onnx.export(program, (), input_names=['image'], output_names=[output], opset_version=OPSET,

@@ -105,8 +105,10 @@ class KilledTraining:
             self._count('lost', f'left over: {left}')
 
     def _writes(self, share: float) -> bool:
-        sizes = [path.stat().st_size for path in self.folder.glob('.partial-*/*.pth') if path.exists()]
-        return bool(sizes) and random.random() < share
+        try:
+            return any(self.folder.glob('.partial-*/*.pth')) and random.random() < share
+        except FileNotFoundError:
+            return False  # the folder is renamed while it is looked through
 
     def _is_whole(self, path: Path) -> bool:
         try:

@@ -9,7 +9,8 @@ from mmseg_attn.common.errors import UserError
 from tests.tools.command import CONFIGS, run_here, succeeds, tool
 
 OPTIONS = ['--cfg-options', 'train_dataloader.batch_size=1', 'val_dataloader.dataset.indices=2',
-           'model.decode_head.norm_cfg=None', 'default_hooks.logger.interval=20',
+           'model.decode_head.norm_cfg=None', 'default_hooks.logger.interval=5',
+           'param_scheduler.0.end=10', 'param_scheduler.1.begin=10',
            'model.backbone.stem_channels=8', 'model.backbone.base_channels=8', 'model.decode_head.in_channels=16']
 
 
@@ -26,7 +27,7 @@ def folder(tmp_path, shapes_root):
 
 @pytest.mark.slow
 def test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped(folder):
-    arguments = ['--methods', 'fcn', 'glore', '--iters', 121, '--samples', 1]
+    arguments = ['--methods', 'fcn', 'glore', '--iters', 31, '--samples', 1]
     results = folder / 'work_dirs' / 'compare_shapes'
     first = succeeds(_compare(folder, *arguments, *OPTIONS))
     assert 'the noise is not known' in (results / 'README.md').read_text()
@@ -37,13 +38,13 @@ def test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped(folder):
     (results / 'glore' / 'seed0' / 'result.json').unlink()
     second = succeeds(_compare(folder, *arguments, '--seeds', 0, 1, *OPTIONS))
     assert log.stat().st_mtime_ns == written
-    assert (results / 'glore' / 'seed0' / 'train.log').read_text().count('Iter(train) [121/121]') <= 1
+    assert (results / 'glore' / 'seed0' / 'train.log').read_text().count('Iter(train) [31/31]') <= 1
     runs = {(head, seed): json.loads((results / head / f'seed{seed}' / 'result.json').read_text())
             for head in ('fcn', 'glore') for seed in (0, 1)}
     assert runs['glore', 0] == before
     for (head, seed), run in runs.items():
-        assert f'{head}, seed {seed}: mIoU {run["miou"]:.2f} after 121 iterations' in second
-        assert run['curve'] == [[121, run['miou']]]
+        assert f'{head}, seed {seed}: mIoU {run["miou"]:.2f} after 31 iterations' in second
+        assert run['curve'] == [[31, run['miou']]]
         assert len(run['losses']) == 6
         assert run['classes']['background'] > 10
     assert f'fcn, seed 0: mIoU {runs["fcn", 0]["miou"]:.2f}' in first
@@ -51,7 +52,7 @@ def test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped(folder):
     for head in ('fcn', 'glore'):
         scores = [runs[head, seed]['miou'] for seed in (0, 1)]
         assert f'| {head} | {sum(scores) / 2:.2f} |' in text
-        assert f'| {scores[0]:.2f} {scores[1]:.2f} | 121 |' in text
+        assert f'| {scores[0]:.2f} {scores[1]:.2f} | 31 |' in text
     assert 'pooled over all heads, 2 degrees of freedom' in text
     page = (results / 'report.html').read_text()
     assert page.count('data:image/png;base64,') == 2
@@ -64,7 +65,7 @@ def test_one_that_fails_does_not_stop_the_others(folder):
     broken = folder / 'broken.py'
     broken.write_text(f"_base_ = r'{CONFIGS}/fcn_r18_shapes.py'\nmodel = dict(decode_head=dict(num_convs=-1))\n")
     fcn = CONFIGS / 'fcn_r18_shapes.py'
-    run = _compare(folder, '--configs', broken, fcn, '--iters', 121, '--samples', 0, '--work-dir', 'out', *OPTIONS)
+    run = _compare(folder, '--configs', broken, fcn, '--iters', 31, '--samples', 0, '--work-dir', 'out', *OPTIONS)
     assert run.returncode == 1, run.stdout + run.stderr
     text = (folder / 'out' / 'README.md').read_text()
     assert '| fcn_r18_shapes |' in text
