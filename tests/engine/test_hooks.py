@@ -3,16 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
+from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine.hooks import CheckLabelsHook
 
+NARROW = {'model.backbone.stem_channels': 8, 'model.backbone.base_channels': 8, 'model.decode_head.in_channels': 16}
+
 
 def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
-    cfg = Config.fromfile('configs/emanet_r18_shapes.py')
+    cfg = load_config('configs/emanet_r18_shapes.py')
     cfg.merge_from_dict({
         # Loaders that Python collects before their workers have ended wait for them for five seconds each.
         **{f'{split}_dataloader.num_workers': 0 for split in ('train', 'val', 'test')},
@@ -21,7 +23,7 @@ def _runner(tmp_path, name, shapes_root, max_iters, **changes) -> Runner:
         'train_dataloader.batch_size': 2, 'train_dataloader.dataset.data_root': str(shapes_root),
         'val_dataloader.dataset.data_root': str(shapes_root), 'val_dataloader.dataset.indices': 2,
         'train_cfg.max_iters': max_iters, 'train_cfg.val_interval': 2, 'default_hooks.checkpoint.interval': 2,
-        'default_hooks.checkpoint.save_best': None, **changes})
+        'default_hooks.checkpoint.save_best': None, **NARROW, **changes})
     return Runner.from_cfg(cfg)
 
 

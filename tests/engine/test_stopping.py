@@ -6,11 +6,11 @@ import signal
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
+from mmseg_attn.common.config import load_config
 from mmseg_attn.engine.stopping import StopOnSignalHook, stoppable
 
 ITERS = 4
@@ -18,6 +18,9 @@ EPOCHS = {
     'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=2, val_interval=1),
     'train_dataloader.sampler': dict(type='DefaultSampler', shuffle=True),
     'train_dataloader.dataset.indices': 4}
+
+
+NARROW = {'model.backbone.stem_channels': 8, 'model.backbone.base_channels': 8, 'model.decode_head.in_channels': 16}
 
 
 class SignalHook(Hook):
@@ -56,7 +59,7 @@ def alone():
 def train(tmp_path, shapes_root):
     """``train(name, **changes)``: a small training in the folder of that name, with a hook or without."""
     def run(name: str, hook: Hook | None = None, **changes) -> Runner:
-        cfg = Config.fromfile('configs/emanet_r18_shapes.py')
+        cfg = load_config('configs/emanet_r18_shapes.py')
         pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'),
                     dict(type='Resize', scale=(48, 48)), dict(type='PackSegInputs')]
         cfg.merge_from_dict({
@@ -65,7 +68,7 @@ def train(tmp_path, shapes_root):
             **{f'{split}_dataloader.dataset.{key}': value for split in ('train', 'val') for key, value in dict(
                 data_root=str(shapes_root), indices=3).items()},
             'work_dir': str(tmp_path / name), 'experiment_name': f'{tmp_path.name}_{name}', 'log_level': 'WARNING',
-            'model.data_preprocessor.size': (48, 48), 'train_dataloader.dataset.pipeline': pipeline,
+            'model.data_preprocessor.size': (48, 48), **NARROW, 'train_dataloader.dataset.pipeline': pipeline,
             'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=ITERS, val_interval=3),
             'default_hooks.checkpoint.interval': 100, **copy.deepcopy(changes)})  # mmengine takes _delete_ out
         runner = Runner.from_cfg(cfg)
