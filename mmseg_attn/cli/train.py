@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
 
+    from mmseg_attn.checkpoints.pretrained import check_what_modules_load
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config, check_training
@@ -73,6 +74,7 @@ def main(args: argparse.Namespace) -> None:
         given_up = prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
         prepare_launch(cfg, args.launcher, args.local_rank)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        check_what_modules_load(runner.model)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
         begin = BeginHook(given_up)

@@ -12,11 +12,16 @@ import pytest
 import torch
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import CheckpointLoader
+from mmseg.models.backbones import MAE, BEiT, MixVisionTransformer, PIDNet, SwinTransformer, VisionTransformer
 from safetensors.torch import save_file
 from torch import nn
 
 from mmseg_attn.checkpoints import strict_loading, use_strict_loading
-from mmseg_attn.checkpoints.pretrained import CheckedPretrainedInit, check_pretrained_weights
+from mmseg_attn.checkpoints.pretrained import (
+    CheckedPretrainedInit,
+    check_pretrained_weights,
+    check_what_modules_load,
+)
 from mmseg_attn.common.errors import UserError
 
 WEIGHTS = {'weight': torch.full((3, 2, 1, 1), 0.5), 'bias': torch.ones(3)}
@@ -145,6 +150,41 @@ def test_a_part_of_pretrained_weights(tmp_path):
     module.init_weights()
     assert torch.equal(module.bias, WEIGHTS['bias'])
     assert torch.equal(module.weight, WEIGHTS['weight'])
+
+
+@pytest.mark.usefixtures('strict')
+@pytest.mark.filterwarnings('ignore:torch.meshgrid')  # mmseg's BEiT
+@pytest.mark.parametrize('name', ['swin', 'vit', 'beit', 'mae', 'pidnet', 'mit'])
+def test_backbones_that_load_by_themselves(tmp_path, name):
+    def built(init_cfg=None):
+        backbone = BACKBONES[name](init_cfg)
+        check_what_modules_load(backbone)
+        return backbone
+    check_pretrained_weights()
+    path = tmp_path / 'file.pth'
+    pretrained = dict(type='Pretrained', checkpoint=str(path))
+    weights = built().state_dict()
+    torch.save({name: value + 1 if value.is_floating_point() else value for name, value in weights.items()}, path)
+    backbone = built(pretrained)
+    backbone.init_weights()
+    key, value = next((k, v) for k, v in weights.items() if v.is_floating_point() and v.ndim > 1)
+    assert torch.equal(backbone.state_dict()[key], value + 1)
+    for wrong, message in (WEIGHTS, 'none of its 2 weights'), (weights | {key: value * float('nan')}, 'not finite'):
+        torch.save(wrong, path)
+        with pytest.raises(UserError, match=message):
+            built(pretrained).init_weights()
+
+
+BACKBONES = dict(
+    swin=lambda init_cfg: SwinTransformer(
+        embed_dims=8, depths=(1, ), num_heads=(1, ), strides=(4, ), out_indices=(0, ), init_cfg=init_cfg),
+    vit=lambda init_cfg: VisionTransformer((32, 32), embed_dims=8, num_layers=1, num_heads=1, init_cfg=init_cfg),
+    beit=lambda init_cfg: BEiT((32, 32), embed_dims=8, num_layers=1, num_heads=1, init_cfg=init_cfg),
+    mae=lambda init_cfg: MAE((32, 32), embed_dims=8, num_layers=1, num_heads=1, init_cfg=init_cfg),
+    pidnet=lambda init_cfg: PIDNet(channels=4, ppm_channels=4, init_cfg=init_cfg),
+    mit=lambda init_cfg: MixVisionTransformer(
+        embed_dims=8, num_stages=1, num_layers=[1], num_heads=[1], patch_sizes=[7], strides=[4], sr_ratios=[8],
+        out_indices=(0, ), init_cfg=init_cfg))
 
 
 class _Module(BaseModule):
