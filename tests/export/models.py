@@ -17,9 +17,9 @@ SIZE = (136, 152)
 # Every method as its own test has it, unless it needs other options at this size, and what else exports differently.
 HEADS = {stem: dict(variants[0], type=name) for stem, heads in HEADS_OF.items() for name, variants in heads.items()} | {
     'a2net-cat': dict(type='A2Head', fusion='cat', scale=2),
-    'carafe': dict(type='CARAFEUPerHead', in_channels=[16, 32], in_index=[0, 1], strides=(4, 8)),
+    'carafe': dict(type='CARAFEUPerHead', in_channels=[16, 32], in_index=[0, 1], strides=(4, 8), pool_scales=(1, 3)),
     'dgmn': dict(type='DGMNHead', rates=(1, 3), groups=2),
-    'dgmn-fast': dict(type='DGMNHead', rates=(1, 3), groups=2, rigorous=False),
+    'dgmn-fast': dict(type='DGMNHead', rates=(2, ), groups=2, rigorous=False),
     'emanet': dict(type='EMAHead', ema_channels=16, num_bases=6),
     'glore': dict(type='GloReHead', num_nodes=6),
     'isanet': dict(type='ISAHead'),
