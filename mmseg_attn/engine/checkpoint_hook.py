@@ -89,10 +89,12 @@ class CheckpointHook(MMEngineCheckpointHook):
         self._find_best_of_resumed(runner)
         step = runner.epoch if self.by_epoch else runner.iter
         self.saved_step = step if step and self._path(step).is_file() else None
-        self._remove_stale_best_checkpoints(before=step)
         if self._was_cut_off(runner, step):
+            # Its best checkpoint may be there already, and stays: the scores of the one before are those that resume.
             runner.logger.info('The validation of this checkpoint was cut off, and is repeated.')
             runner.val_loop.run()
+        else:
+            self._remove_stale_best_checkpoints(before=step)
 
     def after_val_epoch(self, runner, metrics: dict | None = None) -> None:
         self._check_metrics(metrics or {})

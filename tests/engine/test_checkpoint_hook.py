@@ -18,7 +18,7 @@ from mmseg_attn.checkpoints.reading import read_content
 from mmseg_attn.common import files
 from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
+from mmseg_attn.engine.checkpoint_hook import CheckpointHook, use_safe_checkpoints
 from mmseg_attn.engine.loading import CheckLoadedWeightsHook
 from tests.faults import toy
 
@@ -130,6 +130,29 @@ def test_a_validation_that_was_cut_off_is_repeated(tmp_path):
     again.register_hook(CutOff())
     again.train()
     assert not scores
+
+
+def test_a_best_of_a_validation_that_is_repeated_stays_until_its_end(tmp_path, monkeypatch):
+    write, folder = CheckpointHook._write, tmp_path / 'run'
+
+    def cut_off(self, runner, name, **kwargs):
+        if name == 'iter_4.pth' and (folder / name).is_file():
+            raise KeyboardInterrupt  # when the scores are added to it
+        write(self, runner, name, **kwargs)
+    monkeypatch.setattr(CheckpointHook, '_write', cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        _train(folder)
+    monkeypatch.undo()
+    assert (folder / 'best_score_iter_4.pth').is_file()
+    resumed = _runner(folder, resume=folder / 'iter_4.pth')
+    seen = []
+    resumed.register_hook(type('Look', (Hook, ), dict(before_val_iter=lambda self, runner, **kwargs: seen.append(
+        (folder / f'best_score_iter_{min(runner.iter, 4)}.pth').is_file())))())
+    resumed.train()
+    assert seen
+    assert all(seen)
+    assert _files(folder)[0] == 'best_score_iter_6.pth'
+    assert sum(name.startswith('best') for name in _files(folder)) == 1
 
 
 def test_a_stale_best_of_a_kill_is_removed(tmp_path):
