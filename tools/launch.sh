@@ -50,7 +50,7 @@ forward() { # NAME NUMBER
 set -m # Ctrl+C reaches this script only
 ( # All processes of a Slurm step get the signal: torchrun must not end by it.
     trap '' USR1
-    exec python -m torch.distributed.run \
+    exec python -m mmseg_attn.engine.elastic \
         --nnodes="$NNODES" \
         "${MEETING[@]}" \
         --nproc-per-node="$PROCESSES" \

@@ -53,8 +53,8 @@ def check_some_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Ten
 def check_values(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], what: str) -> None:
     """
     Raises:
-        UserError: a weight of the model is sparse, quantised or without values, is not a floating-point number where
-            the model has one, or is NaN or infinite.
+        UserError: a weight of the model is sparse, quantised or without its values, is not a floating-point number
+            where the model has one, or is NaN or infinite.
     """
     for name in expected.keys() & weights.keys():
         value = weights[name]

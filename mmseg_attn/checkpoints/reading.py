@@ -5,6 +5,7 @@ import re
 import sys
 import textwrap
 import zipfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import require_file
 
 from .safe_globals import allow_mmengine_checkpoints
 from .writing import META, require_safetensors
@@ -66,13 +68,19 @@ def read_content(path: str | Path, map_location: Any = 'cpu', allow_pickle: bool
         UserError: no such file; an empty or damaged file, or one of another kind; a file that needs ``allow_pickle``.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise UserError(f'there is no checkpoint {path}' if not path.exists() else f'{path} is not a file')
+    require_file(path, 'checkpoint')
     if path.stat().st_size == 0:
         raise UserError(f'{path} is empty: the download or the saving was cut off')
-    if path.suffix == '.safetensors':
+    if _is_safetensors(path):
         return _load_safetensors(path, map_location)
     return _load(path, map_location, allow_pickle)
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its content, which may have been renamed: the length of a header in JSON, and the header."""
+    with open(path, 'rb') as file:
+        begin = file.read(10)
+    return begin[8:9] == b'{' and int.from_bytes(begin[:8], 'little') <= path.stat().st_size
 
 
 def is_finite(value: Tensor) -> bool:
@@ -88,6 +96,8 @@ def check_dense(value: Tensor, name: str, what: str | Path) -> None:
     """
     if value.layout != torch.strided or value.is_quantized or value.is_meta:
         raise UserError(f'{what}: {name} is a sparse, quantised or meta tensor, not one of weights')
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise UserError(f'{what}: {name} claims {value.numel()} values and holds fewer: the file is damaged')
 
 
 def _checked(value: Tensor, name: str, path: Path) -> Tensor:
@@ -95,8 +105,6 @@ def _checked(value: Tensor, name: str, path: Path) -> Tensor:
     if not name.isprintable():
         raise UserError(f'{path} has a weight of the name {name!r}: the file is damaged')
     check_dense(value, name, path)
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise UserError(f'{path}: {name} claims {value.numel()} values and holds fewer: the file is damaged')
     value = value.detach()
     if value.is_floating_point():
         value = value.float()
@@ -113,16 +121,26 @@ def _load_safetensors(path: Path, map_location: Any) -> dict:
     try:
         with safe_open(path, framework='pt', device=str(device)) as file:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dict
-            meta = json.loads((file.metadata() or {}).get(META, '{}'))
+            meta = _read_meta((file.metadata() or {}).get(META, ''))
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from error
-    return dict(state_dict=weights, meta=meta if isinstance(meta, dict) else {})
+    return dict(state_dict=weights, meta=meta)
+
+
+def _read_meta(text: str) -> dict:
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError):  # of another program
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def _load(path: Path, map_location: Any, allow_pickle: bool) -> object:
     allow_mmengine_checkpoints()
     try:
-        content = torch.load(path, map_location=map_location, weights_only=not allow_pickle)
+        # By its content: new releases of PyTorch go by this suffix.
+        with open(path, 'rb') if path.suffix == '.safetensors' else nullcontext(path) as source:
+            content = torch.load(source, map_location=map_location, weights_only=not allow_pickle)
         _check_sums(path)
         return content
     except Exception as error:  # hostile and damaged files raise anything, from KeyError to OverflowError

@@ -6,6 +6,7 @@ nothing that is slow, so that help is fast.
 
 import argparse
 import difflib
+import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
         arguments: those of the process by default.
         prog: what its usage calls it; the script by default.
     """
+    # A log that cannot be written, because the disk is full, is told once, where something else is written.
+    logging.raiseExceptions = False
     with readable_errors():
         args = parse(name, arguments, prog)
         if name not in WITHOUT_OPENMMLAB:

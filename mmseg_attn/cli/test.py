@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mmseg_attn.common.arguments import add_cfg_options, add_launcher
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.files import require_file
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -62,8 +63,8 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
-    if '://' not in args.checkpoint and not osp.isfile(args.checkpoint):
-        raise UserError(f'there is no checkpoint {args.checkpoint}')
+    if '://' not in args.checkpoint:
+        require_file(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         if 'visualization' not in (cfg.get('default_hooks') or {}) or not cfg.get('visualizer'):

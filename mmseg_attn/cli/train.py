@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import argparse
-import os.path as osp
 import shlex
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -46,11 +45,12 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config, check_training
+    from mmseg_attn.common.files import naming_full_disks
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
     from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
     from mmseg_attn.engine.launched import is_restarted
-    from mmseg_attn.engine.loading import CheckLoadedWeightsHook
+    from mmseg_attn.engine.loading import CheckLoadedWeightsHook, name_errors_of_loading
     from mmseg_attn.engine.stopping import stoppable
     from mmseg_attn.engine.work_dir import (
         AUTO,
@@ -68,7 +68,8 @@ def main(args: argparse.Namespace) -> None:
     add_palettes(cfg)
     use_safe_checkpoints(cfg)
     is_main = is_main_process(args.launcher)
-    with only_training_in(cfg.work_dir, checkpoint_folder(cfg)) if is_main else nullcontext():
+    with (naming_full_disks(cfg.work_dir),
+          only_training_in(cfg.work_dir, checkpoint_folder(cfg)) if is_main else nullcontext()):
         # Without a checkpoint of its own, a restarted training begins as it did before, perhaps from other weights.
         goes_on = is_restarted() and is_of_this_job(cfg.work_dir) and has_checkpoints(cfg)
         given_up = prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
@@ -77,6 +78,8 @@ def main(args: argparse.Namespace) -> None:
         check_what_modules_load(runner.model)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
+            if cfg.resume:
+                name_errors_of_loading(runner, cfg.load_from)
         begin = BeginHook(given_up)
         runner.register_hook(begin)
         runner.logger.info(describe_batch_size(cfg, get_world_size()))
@@ -99,6 +102,7 @@ def _go_on(args: argparse.Namespace) -> str:
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
+    from mmseg_attn.common.files import require_file
     from mmseg_attn.engine.batch_size import count_accumulation
     if args.amp:
         _enable_amp(cfg)
@@ -107,8 +111,8 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
         cfg.auto_scale_lr.enable = True
     count_accumulation(cfg)
-    if cfg.get('load_from') and '://' not in cfg.load_from and not osp.isfile(cfg.load_from):
-        raise UserError(f'there is no checkpoint {cfg.load_from}')
+    if cfg.get('load_from') and '://' not in cfg.load_from:
+        require_file(cfg.load_from, 'checkpoint')
 
 
 def _enable_amp(cfg: Config) -> None:

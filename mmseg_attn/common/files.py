@@ -33,6 +33,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             round.
     """
     name, path = path, Path(os.path.realpath(path))
+    if os.path.islink(name) and not path.parent.is_dir():
+        raise UserError(f'cannot write {name}: it is a link to {path}, whose folder does not exist; remove the link')
     with _named_errors(name):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned_once(path.parent)
@@ -64,6 +66,15 @@ def write_text(path: str | Path, text: str) -> None:
         partial.write_text(text, encoding='utf-8')
 
 
+def require_file(path: str | Path, what: str) -> None:
+    """
+    Raises:
+        UserError: there is no ``what`` of this name, or it is a folder.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f'{path} is a folder, not a {what}' if os.path.isdir(path) else f'there is no {what} {path}')
+
+
 def require_writable(folder: str | Path) -> None:
     """Makes a folder, if it is not there, and checks that files can be written into it, before any work is done.
 
@@ -79,10 +90,23 @@ def require_writable(folder: str | Path) -> None:
 
 
 @contextmanager
+def naming_full_disks(folder: str | Path) -> Iterator[None]:
+    """For what other libraries write into ``folder``: their errors do not name the file.
+
+    Raises:
+        UserError: the disk is full, or cannot be written to.
+    """
+    with _named_errors(f'into {folder}', DISK_ERRORS):
+        yield
+
+
+@contextmanager
 def _named_errors(name: str | Path, numbers: set[int] | None = None) -> Iterator[None]:
     """Errors of the operating system, of these numbers or of any, under the name that the user knows."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:
         found = _system_error(error)
         if found is None or (found.errno not in numbers if numbers is not None else found is not error):

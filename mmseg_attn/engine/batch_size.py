@@ -1,6 +1,7 @@
-"""Says with which batch size and learning rate a training really runs."""
+"""Says with which batch size and learning rate a training really runs, and where between its updates it is."""
 
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 
 def count_accumulation(cfg: Config) -> None:
@@ -33,3 +34,9 @@ def describe_batch_size(cfg: Config, num_processes: int) -> str:
     return (f'{text}; learning rate {lr:g}, which was chosen for a batch of {base}.\n'
             f'  Either pass --auto-scale-lr, or reach {base} with more processes (tools/dist_train.sh), with\n'
             '  --cfg-options train_dataloader.batch_size=..., or with optim_wrapper.accumulative_counts=...')
+
+
+def has_updated(wrapper: OptimWrapper | OptimWrapperDict) -> bool:
+    """Whether no gradients are being accumulated, which a checkpoint does not hold."""
+    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+    return all(each.should_update() for each in wrappers)

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from mmseg_attn.checkpoints.fit import check_finite
 from mmseg_attn.checkpoints.reading import read_content, unwrap
 from mmseg_attn.common.errors import UserError
@@ -10,6 +12,11 @@ from mmseg_attn.common.errors import UserError
 # The number of the iteration or epoch, and where that is an epoch that has not ended, of the iteration.
 Step = tuple[int, int]
 TEMPLATES = 'iter_{}.pth', 'epoch_{}.pth'
+
+
+# What the hook for checkpoints takes from the message hub.
+KINDS: dict[str, type | tuple[type, ...]] = dict(
+    best_ckpt=(str, type(None)), best_score=(int, float, np.number), keep_ckpt_ids=list, last_ckpt=(str, type(None)))
 
 
 def files_like(folder: str | Path, template: str) -> list[tuple[Step, Path]]:
@@ -60,6 +67,11 @@ def check_state(content: dict, what: str) -> None:
     hub = content.get('message_hub') or {}
     missing += [f'message_hub.{name}' for name in ('log_scalars', 'runtime_info', 'resumed_keys')
                 if 'message_hub' not in missing and not isinstance(hub.get(name), dict)]
+    wrong = [] if missing else [name for name, types in KINDS.items()
+                                if name in hub['runtime_info'] and not isinstance(hub['runtime_info'][name], types)]
+    if wrong:
+        value = hub['runtime_info'][wrong[0]]
+        raise UserError(f'{what}: message_hub.runtime_info.{wrong[0]} is {value!r}: the file is damaged')
     if missing:
         raise UserError(f'{what} has no state of a training ({", ".join(missing)} missing), so it cannot be resumed.\n'
                         f'  A new training that starts from its weights: --cfg-options load_from={what}')

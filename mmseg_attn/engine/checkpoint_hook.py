@@ -24,6 +24,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_write, write_text
 from mmseg_attn.registry import HOOKS
 
+from .batch_size import has_updated
 from .checkpoint_files import files_like, name_pattern
 
 POINTER = 'last_checkpoint'
@@ -46,10 +47,26 @@ def use_safe_checkpoints(cfg: Config) -> None:
     for hook in (cfg.default_hooks.checkpoint, *(cfg.get('custom_hooks') or [])):
         if isinstance(hook, dict) and _class_of(hook.get('type')) is MMEngineCheckpointHook:
             hook['type'] = 'mmseg_attn.CheckpointHook'
+            _check_template(hook.get('filename_tmpl'))
             try:
                 CheckpointHook(**{key: value for key, value in hook.items() if key not in ('type', 'priority')})
             except (ValueError, KeyError, TypeError, AssertionError) as error:
                 raise UserError(f'the CheckpointHook of the config cannot be built: {error}') from error
+
+
+def _check_template(template: str | None) -> None:
+    """
+    Raises:
+        UserError: names made of it do not tell checkpoints apart.
+    """
+    try:
+        made = template is None or name_pattern(template).fullmatch(os.path.basename(template.format(7)))
+        made = made and (template is None or template.format(7) != template.format(8))
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError):
+        made = None
+    if not made:
+        raise UserError(f'filename_tmpl={template!r} of the CheckpointHook must have one place for a number, such as '
+                        "'iter_{}.pth'")
 
 
 def _class_of(name: object) -> object:
@@ -118,6 +135,10 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.keep_ckpt_ids = deque(kept[-self.max_keep_ckpts:], self.max_keep_ckpts)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
         name = self.filename_tmpl.format(step)
+        if not has_updated(runner.optim_wrapper):
+            runner.logger.warning(f'{name} lies between two updates of accumulated gradients: a training resumed from '
+                                  'it loses those since the last one. Let the interval be a multiple of '
+                                  'accumulative_counts.')
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         self.saved_step = step
         runner.message_hub.update_info('last_ckpt', name)
@@ -220,18 +241,23 @@ class CheckpointHook(MMEngineCheckpointHook):
         keys = self.key_indicators if self.save_best else ()
         for key, (score, name) in {key: self._best_of(runner.message_hub, key) for key in keys}.items():
             self._set_best(key, name)
-            for info, value in zip(self._infos(key), (score, name), strict=True):
+            for info in (info for pair in self._all_infos(key) for info in pair):
                 runner.message_hub.pop_info(info)
-                if name is not None:
+            if name is not None:
+                for info, value in zip(self._infos(key), (score, name), strict=True):
                     runner.message_hub.update_info(info, value)
 
     def _best_of(self, hub: MessageHub, key: str) -> tuple[float, str] | tuple[None, None]:
-        for suffix in '', f'_{key}':
-            score = hub.get_info(f'best_score{suffix}')
-            name = os.path.basename(hub.get_info(f'best_ckpt{suffix}') or '')
+        for score_info, best_info in self._all_infos(key):
+            score, name = hub.get_info(score_info), os.path.basename(hub.get_info(best_info) or '')
             if score is not None and (key == 'auto' or name_pattern(self._best_template(key)).fullmatch(name)):
                 return score, name
         return None, None
+
+    def _all_infos(self, key: str) -> list[tuple[str, str]]:
+        """:meth:`_infos` of this number of metrics, and of another."""
+        named = f'best_score_{key}', f'best_ckpt_{key}'
+        return list(dict.fromkeys([self._infos(key), named, ('best_score', 'best_ckpt')]))
 
     def _remove_stale_best_checkpoints(self, before: int) -> None:
         """Best checkpoints of earlier validations that a kill has left beside a better one."""

@@ -19,6 +19,25 @@ HINTS = dict(
     test=OTHER_WEIGHTS)
 
 
+def name_errors_of_loading(runner: Runner, what: str) -> None:
+    """Whatever mmengine comes across when it takes the state of a training from a file gets a message.
+
+    Raises:
+        UserError: by ``runner.train()``; the state cannot be taken.
+    """
+    load = runner.load_or_resume
+
+    def load_or_explain() -> None:
+        try:
+            load()
+        except UserError:
+            raise
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, RuntimeError, AssertionError) as error:
+            raise UserError(f'{what}: the state of the training in it does not fit, or is damaged '
+                            f'({type(error).__name__}: {error})') from error
+    runner.load_or_resume = load_or_explain
+
+
 class CheckLoadedWeightsHook(Hook):
     """Compares the weights of a checkpoint with those of the model when the runner has read it.
 

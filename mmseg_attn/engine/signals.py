@@ -18,10 +18,11 @@ _requested = 0
 class Interrupted(SystemExit):
     """Ends the command after a signal, with the code that schedulers expect: 128 and its number."""
 
-    def __init__(self, signum: int, reached: str = ''):
+    def __init__(self, signum: int, reached: str = '', saved: bool = False):
         super().__init__(128 + signum)
         self.signum = signum
         self.reached = reached
+        self.saved = saved
 
     def __str__(self) -> str:
         return f'Stopped by {signal.Signals(self.signum).name}{self.reached}'

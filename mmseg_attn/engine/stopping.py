@@ -6,15 +6,17 @@ from contextlib import contextmanager
 import torch
 from mmengine.dist import all_reduce, barrier, get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
-from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from . import launched
+from .batch_size import has_updated
 from .epochs import ResumeEpochHook
 from .launch import end_launch
 from .lost import naming_lost_processes
 from .signals import Interrupted, deferring_signals, raising_signals, requested
 from .workers import guard_workers
+
+NOTHING_SAVED = 'nothing is saved, because the config has no CheckpointHook'
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def stoppable(runner: Runner, go_on: str) -> Iterator[None]:
             yield
     except Interrupted as stop:
         if is_main_process():
-            print(f'\n{stop}. Go on with:\n  {go_on}', flush=True)
+            print(f'\n{stop}.' + (f' Go on with:\n  {go_on}' if stop.saved else ''), flush=True)
         end_launch()
         raise SystemExit(launched.exit_code(stop)) from None
 
@@ -106,7 +108,7 @@ class StopOnSignalHook(Hook):
 
     def _stop_if_asked(self, runner, iteration: int, validating: bool = False) -> None:
         # A checkpoint does not hold gradients that are still being accumulated.
-        if not self.signum or not _has_updated(runner.optim_wrapper):
+        if not self.signum or not has_updated(runner.optim_wrapper):
             return
         if validating:
             _swap_back(runner)
@@ -115,18 +117,14 @@ class StopOnSignalHook(Hook):
         # The first process that ends makes Slurm end the others, and one of them is still writing.
         barrier()
         where = 'in the validation after' if validating else 'after'
-        raise Interrupted(self.signum, f' {where} iteration {iteration} of {runner.max_iters}; {saved}')
+        raise Interrupted(self.signum, f' {where} iteration {iteration} of {runner.max_iters}; '
+                          + (f'the checkpoint is {saved}' if saved else NOTHING_SAVED), saved is not None)
 
 
 def _agree(number: int, operation: str) -> int:
     agreed = torch.tensor(number)
     all_reduce(agreed, operation)
     return int(agreed)
-
-
-def _has_updated(wrapper) -> bool:
-    wrappers = wrapper.values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]
-    return all(w.should_update() for w in wrappers)
 
 
 def _swap_back(runner) -> None:
@@ -136,16 +134,16 @@ def _swap_back(runner) -> None:
             hook.after_val_epoch(runner)
 
 
-def _save(runner, iteration: int) -> str:
-    """Saves a checkpoint behind ``iteration``, unless there is one already, and says where it is."""
+def _save(runner, iteration: int) -> str | None:
+    """Saves a checkpoint behind ``iteration``, unless there is one already; where it is."""
     hook = next((h for h in runner.hooks if isinstance(h, CheckpointHook)), None)
     if hook is None:
-        return 'nothing is saved, because the config has no CheckpointHook'
+        return None
     step = _step(runner, iteration) if hook.by_epoch else iteration
     path = hook.file_backend.join_path(hook.out_dir, hook.filename_tmpl.format(step))
     if hook.last_ckpt != path:
         hook._save_checkpoint_with_step(runner, step, meta=dict(epoch=runner.epoch, iter=iteration))
-    return f'the checkpoint is {path}'
+    return path
 
 
 def _step(runner, iteration: int) -> int | str:

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_writable, write_text
 
-from .checkpoint_files import TEMPLATES, Step, best_files, check_resumable, files_like, newest_whole
+from .checkpoint_files import TEMPLATES, best_files, check_resumable, files_like, newest_whole
 from .checkpoint_hook import POINTER
 
 LOCK, HOLDER = '.training.lock', '.training.json'
@@ -43,17 +43,22 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
     """
     folder = checkpoint_folder(cfg)
     candidates = _checkpoints(cfg, folder)
+    elsewhere = _named_elsewhere(cfg, folder)
+    if elsewhere is not None and resume in (None, AUTO) and not overwrite:
+        raise UserError(f'{cfg.work_dir} belongs to a training whose checkpoints are in another folder ({elsewhere}).\n'
+                        '  To continue it: --resume with the out_dir of before. To start anew: another --work-dir, or '
+                        '--overwrite, which leaves that folder alone')
     if overwrite and resume == AUTO:
         raise UserError('--overwrite starts anew and --resume goes on: give one of them')
     if resume is None:
         cfg.resume = False
         if candidates and not overwrite:
-            raise UserError(f'{folder} holds checkpoints of an earlier training ({candidates[0][1].name} and others).\n'
+            raise UserError(f'{folder} holds checkpoints of an earlier training ({candidates[0].name} and others).\n'
                             '  To continue it: --resume. To remove them and start anew: --overwrite. To keep them: '
                             'another --work-dir')
         outdated = candidates
     elif resume == AUTO:
-        newest, outdated = _newest(cfg, folder, [path for _, path in candidates], is_main), []
+        newest, outdated = _newest(cfg, folder, candidates, is_main), []
         cfg.resume = newest is not None
         if newest is not None:
             cfg.load_from = newest
@@ -63,10 +68,10 @@ def prepare_work_dir(cfg: Config, resume: str | None, overwrite: bool, is_main: 
                             'addresses, to start a new training from the weights')
         check_resumable(Path(resume))
         cfg.resume, cfg.load_from = True, resume
-        outdated = _later_than(Path(resume), candidates)
+        outdated = _later_than(cfg, Path(resume), candidates)
         if outdated and not overwrite:
             raise UserError(
-                f'{folder} holds checkpoints of another or a later training ({outdated[0][1].name}), which would mix '
+                f'{folder} holds checkpoints of another or a later training ({outdated[0].name}), which would mix '
                 f'with those of one that goes on from {resume}.\n  To remove them: --overwrite. To keep them: another '
                 '--work-dir')
     return _given_up(cfg, folder, outdated)
@@ -171,14 +176,46 @@ def _is_alive(holder: dict) -> bool:
     return True
 
 
-def _checkpoints(cfg: Config, folder: Path) -> list[tuple[Step, Path]]:
-    """Those of trainings, the newest first."""
-    return next((found for each in _templates(cfg) if (found := files_like(folder, each))), [])
+def _checkpoints(cfg: Config, folder: Path) -> list[Path]:
+    """Those of trainings, of whatever names: first those that last_checkpoint speaks of, each kind the newest first."""
+    kinds = [[path for _, path in files_like(folder, template)] for template in _templates(cfg)]
+    named = _named_by_pointer(cfg)
+    if named is not None and _is_in(named, folder) and not any(_is_among(named, kind) for kind in kinds):
+        kinds.append([folder / named.name])
+    if named is not None:
+        kinds.sort(key=lambda kind: not _is_among(named, kind))
+    return list(dict.fromkeys(path for kind in kinds for path in kind))
+
+
+def _named_by_pointer(cfg: Config) -> Path | None:
+    """The file that last_checkpoint names, where it is there."""
+    try:
+        name = Path(cfg.work_dir, POINTER).read_text(errors='replace').strip()
+        path = Path(os.path.normpath(Path(cfg.work_dir, name)))
+        return path if name and path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _named_elsewhere(cfg: Config, folder: Path) -> Path | None:
+    """The other folder in which the checkpoints are of which last_checkpoint speaks."""
+    named = _named_by_pointer(cfg)
+    # mmengine writes whole paths: in a copy of a work dir they name the original.
+    here = named is None or _is_in(named, folder) or (folder / named.name).is_file()
+    return None if here else named.parent
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.parent.resolve() == folder.resolve()
+
+
+def _is_among(path: Path, paths: list[Path]) -> bool:
+    return any(path.samefile(other) for other in paths)
 
 
 def _templates(cfg: Config) -> Sequence[str]:
     template = (cfg.default_hooks.get('checkpoint') or {}).get('filename_tmpl')
-    return [template] if template else TEMPLATES
+    return list(dict.fromkeys([*([template] if template else []), *TEMPLATES]))
 
 
 def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) -> str | None:
@@ -198,16 +235,23 @@ def _newest(cfg: Config, folder: Path, candidates: list[Path], is_main: bool) ->
     return str(path)
 
 
-def _later_than(resumed: Path, candidates: list[tuple[Step, Path]]) -> list[tuple[Step, Path]]:
-    own = [step for step, path in candidates if path.resolve() == resumed.resolve()]
-    return [(step, path) for step, path in candidates if not own or step > own[0]]
+def _later_than(cfg: Config, resumed: Path, candidates: list[Path]) -> list[Path]:
+    """Those that are not behind ``resumed`` in the same training."""
+    for template in _templates(cfg):
+        kind = files_like(resumed.parent, template)
+        own = [step for step, path in kind if path.samefile(resumed)]
+        if own:
+            earlier = {path.resolve() for step, path in kind if step <= own[0]}
+            return [path for path in candidates if path.resolve() not in earlier]
+    return [path for path in candidates if not path.samefile(resumed)]
 
 
-def _given_up(cfg: Config, folder: Path, outdated: list[tuple[Step, Path]]) -> list[Path]:
-    if not outdated:
-        return []
-    first = min(step[0] for step, _ in outdated)
-    best = [path for template in _templates(cfg) for step, path in best_files(folder, template) if step[0] >= first]
+def _given_up(cfg: Config, folder: Path, outdated: list[Path]) -> list[Path]:
+    steps = {template: [step for step, path in files_like(folder, template) if path in outdated]
+             for template in _templates(cfg)}
+    best = [path for template, found in steps.items() if found
+            for step, path in best_files(folder, template) if step[0] >= min(found)[0]]
+    pointer = [Path(cfg.work_dir, POINTER)] if outdated or _named_elsewhere(cfg, folder) else []
     kept = Path(cfg.load_from) if cfg.get('load_from') else None
-    return [path for path in (*best, *(path for _, path in outdated), Path(cfg.work_dir, POINTER))
+    return [path for path in (*best, *outdated, *pointer)
             if path.is_file() and not (kept is not None and kept.exists() and path.samefile(kept))]

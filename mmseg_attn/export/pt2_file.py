@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +29,10 @@ def write(program: ExportedProgram, path: Path, output: str, metadata: dict) -> 
         raise UserError(f"the graph needs operators that are not PyTorch's own: {', '.join(sorted(foreign))}")
     # The images it was traced with, which would be the larger part of a small file.
     program._example_inputs = None
-    # Into a file that Python opens: the errors of the operating system stay what they are.
-    with open(path, 'wb') as file:
-        torch.export.save(program, file, extra_files={METADATA: json.dumps(metadata)})
+    # PyTorch ends the whole process when it cannot write.
+    buffer = BytesIO()
+    torch.export.save(program, buffer, extra_files={METADATA: json.dumps(metadata)})
+    path.write_bytes(buffer.getbuffer())
 
 
 def load(path: Path) -> Callable[[np.ndarray], np.ndarray]:

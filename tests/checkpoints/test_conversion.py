@@ -187,8 +187,8 @@ def test_nothing_half_written(small, tmp_path, monkeypatch):
     out = tmp_path / 'out.pth'
     out.write_text('what was there')
 
-    def full_disk(content, path):
-        Path(path).write_bytes(b'half')
+    def full_disk(content, file):
+        file.write(b'half')
         raise OSError('no space left on device')
 
     monkeypatch.setattr(torch, 'save', full_disk)

@@ -159,9 +159,19 @@ def test_safetensors(tmp_path):
         read_checkpoint(path)
 
 
-def test_safetensors_of_other_programs(tmp_path):
-    save_file(WEIGHTS, tmp_path / 'file.safetensors')
-    assert read_checkpoint(tmp_path / 'file.safetensors').state_dict.keys() == WEIGHTS.keys()
+@pytest.mark.parametrize('meta', [None, 'none of ours', '[1]'])
+def test_safetensors_of_other_programs(tmp_path, meta):
+    save_file(WEIGHTS, tmp_path / 'file.safetensors', meta and dict(meta=meta))
+    checkpoint = read_checkpoint(tmp_path / 'file.safetensors')
+    assert checkpoint.state_dict.keys() == WEIGHTS.keys()
+    assert checkpoint.meta == {}
+
+
+def test_the_format_is_that_of_the_content(tmp_path):
+    write_checkpoint(WEIGHTS, {}, tmp_path / 'a.safetensors')
+    write_checkpoint(WEIGHTS, {}, tmp_path / 'b.pth')
+    for path, other in (tmp_path / 'a.safetensors', 'a.pth'), (tmp_path / 'b.pth', 'b.safetensors'):
+        assert read_checkpoint(path.rename(tmp_path / other)).state_dict.keys() == WEIGHTS.keys()
 
 
 @pytest.mark.skipif(os.name != 'posix', reason='limits the size of files')
@@ -182,5 +192,5 @@ def test_a_full_disk(tmp_path, suffix):
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match='there is no checkpoint'):
         read_checkpoint(tmp_path / 'nothing.pth')
-    with pytest.raises(UserError, match='is not a file'):
+    with pytest.raises(UserError, match='is a folder, not a checkpoint'):
         read_checkpoint(tmp_path)

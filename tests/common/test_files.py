@@ -162,6 +162,13 @@ def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
     assert (tmp_path / 'large disk' / 'a').exists()
 
 
+def test_a_link_into_nowhere(tmp_path):
+    (tmp_path / 'a.txt').symlink_to(tmp_path / 'gone' / 'a.txt')
+    with pytest.raises(UserError, match=r'a\.txt: it is a link to .*gone/a\.txt, whose folder does not exist'):
+        write_text(tmp_path / 'a.txt', 'text')
+    assert not (tmp_path / 'gone').exists()
+
+
 def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
     def full():
         with atomic_write(tmp_path / 'a.txt'):

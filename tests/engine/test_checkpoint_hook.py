@@ -19,7 +19,7 @@ from mmseg_attn.common import files
 from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.engine.checkpoint_hook import CheckpointHook, use_safe_checkpoints
-from mmseg_attn.engine.loading import CheckLoadedWeightsHook
+from mmseg_attn.engine.loading import CheckLoadedWeightsHook, name_errors_of_loading
 from tests.faults import toy
 
 
@@ -260,6 +260,36 @@ def test_a_best_score_is_that_of_its_metric(tmp_path, before, after, kept):
     assert ('best_score_iter_6.pth' in _files(tmp_path / 'run')) != kept
 
 
+def test_a_best_score_is_not_replaced_by_that_of_an_earlier_form(tmp_path):
+    """One metric, then two, and those resumed again: the best is not the one of the time when there was one."""
+    path = None
+    for max_iters, metrics in (2, 'score'), (4, ['score', 'loss']), (6, ['score', 'loss']):
+        runner = _runner(tmp_path / 'run', max_iters=max_iters, resume=path, **{'default_hooks.checkpoint': dict(
+            type='CheckpointHook', by_epoch=False, interval=2, save_best=metrics, rule='greater')})
+        runner.register_hook(type('Scored', (Hook, ), dict(
+            priority='VERY_HIGH', after_val_epoch=lambda self, runner, metrics=None: metrics.update(
+                score={2: 1, 4: 9, 6: 5}[runner.iter], loss=1)))())
+        runner.train()
+        path = tmp_path / 'run' / f'iter_{max_iters}.pth'
+    assert 'best_score_iter_4.pth' in _files(tmp_path / 'run')
+    info = read_content(path)['message_hub']['runtime_info']
+    assert (info['best_score_score'], info.get('best_score')) == (9, None)
+
+
+def test_a_checkpoint_between_two_updates_is_told(tmp_path):
+    _train(tmp_path / 'run', **{'optim_wrapper.accumulative_counts': 4})
+    log, = (tmp_path / 'run').glob('*/*.log')
+    warnings = [line for line in log.read_text().splitlines() if 'between two updates' in line]
+    assert len(warnings) > 0
+    assert all('iter_2.pth' in line for line in warnings)
+
+
+@pytest.mark.parametrize('template', ['ck.pth', '{}_{}.pth', 'x%d.pth', 'a_{name}.pth', 7])
+def test_names_that_do_not_tell_checkpoints_apart(tmp_path, template):
+    with pytest.raises(UserError, match='must have one place for a number'):
+        _runner(tmp_path / 'run', **{'default_hooks.checkpoint.filename_tmpl': template})
+
+
 def _checked(tmp_path, purpose, change):
     _train(tmp_path / 'run', max_iters=2)
     content = read_content(tmp_path / 'run' / 'iter_2.pth')
@@ -268,6 +298,8 @@ def _checked(tmp_path, purpose, change):
     runner = _runner(tmp_path / 'other', resume=tmp_path / 'changed.pth' if purpose == 'resume' else None,
                      load_from=str(tmp_path / 'changed.pth'))
     runner.register_hook(CheckLoadedWeightsHook('changed.pth', purpose))
+    if purpose == 'resume':
+        name_errors_of_loading(runner, 'changed.pth')
     runner.train()
     return runner
 
@@ -285,6 +317,9 @@ def _wrap(content):
     ('resume', lambda c: c['message_hub'].clear(), 'message_hub missing'),
     ('resume', lambda c: c['message_hub'].update(log_scalars=[]), r'message_hub\.log_scalars missing'),
     ('resume', lambda c: c['meta'].update(iter=-5), r'meta\.iter missing'),
+    ('resume', lambda c: c['message_hub']['runtime_info'].update(keep_ckpt_ids=7), 'keep_ckpt_ids is 7'),
+    ('resume', lambda c: c['message_hub']['runtime_info'].update(best_ckpt=5), 'best_ckpt is 5'),
+    ('resume', lambda c: c['meta'].update(seed='x'), 'the state of the training in it does not fit'),
     ('resume', lambda c: c.pop('param_schedulers'), 'optimizer or its schedules are not those of the config'),
     ('resume', lambda c: c['param_schedulers'][0].update(step='x', get_last_value=1) or c['param_schedulers'][0].pop(
         'last_step'), 'optimizer or its schedules'),

@@ -129,6 +129,45 @@ def test_a_pointer_without_its_checkpoint(cfg, tmp_path):
         _prepare(cfg, AUTO)
 
 
+def test_checkpoints_of_other_names_count(cfg, run, tmp_path):
+    """Names that the config had in an earlier training; last_checkpoint says which are the newest."""
+    (run / 'last_checkpoint').write_text(_save(run / 'epoch_1.pth').name)
+    assert _prepare(cfg, AUTO) == (True, str(run / 'epoch_1.pth'))
+    (run / 'last_checkpoint').write_text(_save(run / 'own-12.pth').name)
+    assert _prepare(cfg, AUTO) == (True, str(run / 'own-12.pth'))
+    for path in [*run.glob('iter*'), *run.glob('epoch*')]:
+        path.unlink()
+    with pytest.raises(UserError, match=r'own-12\.pth and others'):
+        _prepare(cfg)
+    cfg.load_from = None
+    assert _prepare(cfg, overwrite=True) == (False, None)
+    assert not list(run.glob('own*'))
+
+
+def test_all_names_are_removed(cfg, run):
+    _save(run / 'epoch_1.pth')
+    _prepare(cfg, overwrite=True)
+    assert os.listdir(run) == []
+
+
+def test_checkpoints_in_another_folder(cfg, run, tmp_path):
+    other = _save(tmp_path / 'out' / 'run' / 'iter_9.pth')
+    for path in run.glob('*.pth'):
+        path.unlink()
+    (run / 'last_checkpoint').write_text('../out/run/iter_9.pth')
+    for resume in None, AUTO:
+        with pytest.raises(UserError, match=r'checkpoints are in another folder \(.*out/run\)'):
+            _prepare(cfg, resume)
+    assert _prepare(cfg, overwrite=True) == (False, None)
+    assert other.is_file()
+    assert not (run / 'last_checkpoint').exists()
+
+
+def test_a_hard_link_is_the_checkpoint_that_it_is(cfg, run):
+    os.link(run / 'iter_4.pth', run / 'mine.pth')
+    assert _prepare(cfg, str(run / 'mine.pth')) == (True, str(run / 'mine.pth'))
+
+
 def test_an_address_is_not_resumed(cfg):
     with pytest.raises(UserError, match=r'--resume takes a file, and https://there/a\.pth is an address'):
         _prepare(cfg, 'https://there/a.pth')

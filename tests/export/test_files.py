@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -108,6 +109,19 @@ def test_a_wrong_file_gets_no_name(tmp_path, monkeypatch):
         export(model(), path, 'torch-export', (64, 64), fixed_size=True)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == 'of an earlier export'
+
+
+@pytest.mark.skipif(os.name != 'posix', reason='limits the size of files')
+def test_a_full_disk(tmp_path):
+    import resource
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, limit[1]))
+    try:
+        with pytest.raises(UserError, match=r'cannot write .*model\.pt2: File too large'):
+            export(model(), tmp_path / 'model.pt2', 'torch-export', (64, 64), fixed_size=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_model_that_does_not_run(tmp_path):

@@ -114,7 +114,7 @@ def test_a_killed_process_is_named(train, launches):
         os.kill(killed, signal.SIGKILL)
         assert command.end() == 1
     assert 'error: another process of this training has ended' in command.output
-    assert f'Signal 9 (SIGKILL) received by PID {killed}' in command.output
+    assert f'(pid {killed}) was ended by SIGKILL' in command.output
 
 
 @pytest.mark.slow
