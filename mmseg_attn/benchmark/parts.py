@@ -22,17 +22,17 @@ def build_model(cfg: Config) -> nn.Module:
     return model
 
 
-def padded_size(model: nn.Module, shape: tuple[int, int]) -> tuple[int, int]:
+def padded_size(model: nn.Module, shape: tuple[int, int], channels: int = 3) -> tuple[int, int]:
     """The size to which the model's preprocessor brings an image of ``shape`` in testing."""
     # mmseg's preprocessor pads in testing only what comes with its sample.
-    data = dict(inputs=[torch.zeros(3, *shape, dtype=torch.uint8)],
+    data = dict(inputs=[torch.zeros(channels, *shape, dtype=torch.uint8)],
                 data_samples=[SegDataSample(metainfo=dict(img_shape=shape))])
     return tuple(model.data_preprocessor(data, training=False)['inputs'][0].shape[-2:])
 
 
-def flops_by_part(model: nn.Module, shape: tuple[int, int]) -> dict[str, int]:
+def flops_by_part(model: nn.Module, shape: tuple[int, int], channels: int = 3) -> dict[str, int]:
     try:
-        return count_flops(model, [(1, 3, *shape)])
+        return count_flops(model, [(1, channels, *shape)])
     except Exception as error:
         raise UserError(f'{type(model).__name__} cannot be run on an image of {shape[0]} x {shape[1]}: '
                         f'{type(error).__name__}: {error}') from error

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
-from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
+from mmseg_attn.common.arguments import add_bands, add_cfg_options, add_device, check_bands, check_device
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import shipped_config
 
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where --cam looks at the class; everywhere it is predicted, if not given')
     parser.add_argument('--seconds', type=float, default=10,
                         help='for computing the maps of a page: more seconds, more pixels (default: 10)')
+    add_bands(parser)
     add_device(parser)
     add_cfg_options(parser, 'all the configs')
 
@@ -79,11 +80,14 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.common.files import require_writable
-    from mmseg_attn.common.pictures import picture_size
+    from mmseg_attn.common.pictures import PictureReader
     from mmseg_attn.explain.grad_cam import check_region, require_grad_cam
     from mmseg_attn.explain.maps import check_points
+    readers = []
     for config, checkpoint in pairs:
-        check_config(load_config(config, args.cfg_options))
+        cfg = load_config(config, args.cfg_options)
+        check_config(cfg)
+        readers.append(PictureReader(cfg))
         if not Path(checkpoint).is_file():
             raise UserError(f'there is no checkpoint {checkpoint}')
     if args.names and len(args.names) != len(pairs):
@@ -94,9 +98,9 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
         require_grad_cam()
     if not args.seconds > 0:
         raise UserError(f'--seconds must be more than 0, got {args.seconds:g}')
-    args.device = check_device(args.device)
+    args.device, args.bands = check_device(args.device), check_bands(args.bands)
     for image in images:
-        size = picture_size(image)
+        size = readers[0].load(image).pixels.shape[:2]
         try:
             check_points(args.points or [(0, 0)], size)
             check_region(args.region, size)
@@ -156,7 +160,7 @@ def main(args: argparse.Namespace) -> None:
     for image, stem in zip(images, stems_of(images), strict=True):
         began = time.perf_counter()
         with console.status(f'{image}: prediction'):
-            views = [look(model, image, name) for model, name in zip(models, names, strict=True)]
+            views = [look(model, image, name, args.bands) for model, name in zip(models, names, strict=True)]
         class_maps = None
         if labels:
             with console.status(f'{image}: Grad-CAM'):
@@ -169,9 +173,10 @@ def main(args: argparse.Namespace) -> None:
                 path = args.out / f'{stem}.png'
                 draw_figure(path, views, args.points, influence=args.influence)
             console.print(f'{path}: figure of {len(args.points)} points')
+        title = Path(image).name + (f' ({views[0].displayed})' if views[0].displayed else '')
         with console.status(f'{image}: maps'):
             path = args.out / f'{stem}.html'
-            found = write_page(path, views, title=Path(image).name, influence=args.influence, seconds=args.seconds,
+            found = write_page(path, views, title=title, influence=args.influence, seconds=args.seconds,
                                class_maps=class_maps)
         kinds = ', '.join(f'{view.name}: {samples.kind} of {samples.num_points} pixels'
                           for view, samples in zip(views, found, strict=True))

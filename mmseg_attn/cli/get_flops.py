@@ -27,17 +27,17 @@ def main(args: argparse.Namespace) -> None:
 
     from mmseg_attn.benchmark.flops import CONVENTION
     from mmseg_attn.benchmark.parts import build_model, flops_by_part, padded_size, parameters, short, table_of
-    from mmseg_attn.common.config import load_config
+    from mmseg_attn.common.config import input_channels, load_config
     from mmseg_attn.common.config_checks import check_config
     if len(args.shape) > 2 or min(args.shape) < 1:
         raise UserError(f'--shape takes a height and a width, or one side, got {" ".join(map(str, args.shape))}')
     warnings.filterwarnings('ignore', module=r'mm(cv|seg)\.')
     cfg = load_config(args.config, args.cfg_options)
     check_config(cfg)
-    model = build_model(cfg)
+    model, channels = build_model(cfg), input_channels(cfg.model)
     shape = (args.shape[0], args.shape[-1])
-    size = padded_size(model, shape)
-    flops = flops_by_part(model, size)
+    size = padded_size(model, shape, channels)
+    flops = flops_by_part(model, size, channels)
     line = '=' * 30
     if size != shape:
         print(f'{line}\nThe preprocessor pads {shape} to {size}')

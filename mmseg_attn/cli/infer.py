@@ -12,7 +12,7 @@ the only file is wrong. docs/inference.md tells more.
 import argparse
 from pathlib import Path
 
-from mmseg_attn.common.arguments import add_cfg_options, add_device, check_device
+from mmseg_attn.common.arguments import add_bands, add_cfg_options, add_device, check_bands, check_device
 from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--frame-masks', action='store_true', help='also write the mask of every frame of a video')
     parser.add_argument('--opacity', type=float, default=0.5, help='of the colours in overlays, 0 to 1 (default: 0.5)')
     parser.add_argument('--no-legend', action='store_true', help='leave the names of the classes out of overlays')
+    add_bands(parser)
     parser.add_argument('--overwrite', action='store_true', help='replace results that exist')
     add_device(parser)
     add_cfg_options(parser)
@@ -34,19 +35,24 @@ def main(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mmseg_attn.checkpoints import load_model
+    from mmseg_attn.common.classes import datasets_in
+    from mmseg_attn.common.config import load_config
     from mmseg_attn.inference.batch import Batch, plan
     from mmseg_attn.inference.drawing import Painter
     from mmseg_attn.inference.prediction import Predictor
     if not 0 <= args.opacity <= 1:
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity:g}')
-    device = check_device(args.device)
+    device, bands = check_device(args.device), check_bands(args.bands)
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    cfg = load_config(args.config, args.cfg_options)
+    _, dataset = datasets_in((cfg.get('test_dataloader') or {}).get('dataset') or {})[0]
     jobs = plan(args.source, args.out, probabilities=args.probabilities, frame_masks=args.frame_masks,
-                overwrite=args.overwrite, console=console)
+                overwrite=args.overwrite, console=console, suffix=Path(dataset.get('img_suffix') or '').suffix)
     with console.status('loading'):
         model = load_model(args.config, args.checkpoint, device, args.cfg_options)
         predictor = Predictor(model, args.probabilities)
-    batch = Batch(jobs, predictor, Painter(**model.dataset_meta, opacity=args.opacity, legend=not args.no_legend))
+    painter = Painter(**model.dataset_meta, opacity=args.opacity, legend=not args.no_legend, bands=bands)
+    batch = Batch(jobs, predictor, painter)
     try:
         batch.run(console)
     except KeyboardInterrupt:

@@ -42,6 +42,22 @@ def add_device(parser: argparse.ArgumentParser, help: str = 'where the model run
     parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the CUDA GPU if there is one, or the CPU')
 
 
+def add_bands(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--bands', type=int, nargs='+', metavar='N',
+                        help='channels of the image that are shown as red, green and blue, or one in grey, counted '
+                        'from 0 as they are loaded (default: 2 1 0 of three or more)')
+
+
+def check_bands(bands: list[int] | None) -> tuple[int, ...] | None:
+    """
+    Raises:
+        UserError: they are not one or three numbers from 0 on.
+    """
+    if bands and (len(bands) not in (1, 3) or min(bands) < 0):
+        raise UserError(f'--bands takes one or three numbers from 0 on, got {" ".join(map(str, bands))}')
+    return tuple(bands) if bands else None
+
+
 def check_device(name: str | None) -> str:
     """The device of ``--device``, or of this machine if none is given.
 

@@ -63,6 +63,13 @@ def load_config(path: str | Path, options: dict | None = None, work_dir: str | N
     return cfg
 
 
+def input_channels(model: dict) -> int:
+    """How many channels the images have that the model of a config takes: as many as its backbone, or its means."""
+    means = (model.get('data_preprocessor') or {}).get('mean') or ()
+    channels = (model.get('backbone') or {}).get('in_channels')
+    return channels if isinstance(channels, int) else len(means) if len(means) > 1 else 3
+
+
 def _first_lines(error: Exception) -> str:
     text = '\n  '.join(line for line in str(error).splitlines()[:4] if line.strip())
     return text if isinstance(error, (OSError, SyntaxError, ValueError)) and text else f'{type(error).__name__}: {text}'

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 
+from .config import input_channels
 from .errors import UserError
 
 PARTS = ('', 'data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
@@ -39,6 +40,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
     if not isinstance(cfg.get('model'), dict):
         raise UserError(f'{cfg.filename or "the config"} has no model')
     _check_types(cfg.model)
+    _check_channels(cfg.model)
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
@@ -107,6 +109,20 @@ def _resolve(registry: Registry, name: Any, where: str) -> Any:
         hint = f'did you mean {" or ".join(close)}?' if close else 'it is in neither mmseg nor mmseg_attn'
         raise UserError(f'{where}.type={name!r} is unknown: {hint}')
     return cls
+
+
+def _check_channels(model: dict) -> None:
+    settings = model.get('data_preprocessor') or {}
+    for name in 'mean', 'std':
+        values = settings.get(name)
+        if values is None:
+            continue
+        if not isinstance(values, (list, tuple)) or len(values) not in (1, input_channels(model)):
+            raise UserError(f'model.data_preprocessor.{name}={values} must have a value for each of the '
+                            f'{input_channels(model)} channels that the backbone takes (model.backbone.in_channels)')
+        if len(values) not in (1, 3) and 'mmseg_attn' not in str(settings.get('type')):
+            raise UserError(f'model.data_preprocessor.type={settings.get("type")!r} takes images of 1 or 3 channels, '
+                            f'and {name} has {len(values)} values: mmseg_attn.SegDataPreProcessor takes any number')
 
 
 def _check_class_weights(model: dict) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 OPENCV_FORMATS = frozenset({'PNG', 'JPEG', 'BMP', 'TIFF', 'WEBP', 'PPM'})  # mmseg reads images by it
-IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif')
+IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp', '.gif', '.pgm', '.ppm')
 
 
 class ImageFileError(ValueError):

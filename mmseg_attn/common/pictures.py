@@ -1,81 +1,155 @@
 """How a config reads an image for testing."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.registry import init_default_scope
+from mmengine.registry import TRANSFORMS, init_default_scope
 
+from .classes import datasets_in
 from .errors import UserError
-from .image_files import ImageFileError, hint_at, image_size, read_bytes
+from .image_files import ImageFileError, decode, hint_at, image_size, read_bytes, reason_of
+
+PIPELINE = 'the pipeline of test_dataloader.dataset'
+
+
+@dataclass
+class Picture:
+    """A picture as the first steps of a pipeline load it.
+
+    Attributes:
+        results: what they have noted, for the steps that follow.
+    """
+
+    results: dict
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(H, W) or (H, W, C), BGR where there are three channels, of the type that the config chooses."""
+        return self.results['img']
 
 
 class PictureReader:
-    """The test pipeline of a config, less the loading of labels, for one image at a time.
+    """The test pipeline of a config, less the loading of labels, for one picture at a time.
+
+    Its steps are those of the config, whatever they are: what reaches the network is what tools/test.py gives it.
 
     Raises:
-        UserError: the pipeline does not begin by reading an image file.
+        UserError: a step cannot be built, none loads an image, or the pipeline makes several pictures of one.
     """
 
     def __init__(self, cfg: Config):
         init_default_scope(cfg.get('default_scope', 'mmseg'))
-        first, *steps = testing_steps(cfg)
-        self._load = Compose([first])
-        self._prepare = Compose([dict(first, type='LoadImageFromNDArray'), *steps])
+        self.steps: list[Callable[[dict], Any]] = [_built(step) for step in testing_steps(cfg)]
+        # Behind the loading of a file there may be more steps of loading, of channels from other files.
+        self.first = next((i for i, step in enumerate(self.steps) if not _loads(step)), len(self.steps))
+        if not self.first:
+            raise UserError(f'{PIPELINE} must begin with a transform that loads an image, and begins with '
+                            f'{type(self.steps[0]).__name__ if self.steps else "nothing"}')
 
-    def load(self, path: str | Path) -> np.ndarray:
-        """An image file -> what the pipeline loads: (H, W, 3) BGR, uint8, unless the config says otherwise.
-
-        mmseg reads with OpenCV: turned as the EXIF orientation says, without transparency, in 8 bits.
+    def load(self, path: str | Path) -> Picture:
+        """An image file as the pipeline loads it.
 
         Raises:
-            UserError: the file is no image, or is damaged. (OpenCV alone would fill what is missing with grey.)
+            UserError: the file is missing, no image, or damaged. (OpenCV alone would fill what is missing with grey.)
         """
-        picture_size(path)
-        try:
-            return self._load(dict(img_path=str(path)))['img']
-        except Exception as error:  # decoders raise whatever they come across
-            raise UserError(f'{path}: the test pipeline cannot load it: {error}') from error
+        self._check_file(path)
+        # What mmseg's data sets tell of an image.
+        results: Any = dict(img_path=str(path), label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
+        for step in self.steps[:self.first]:
+            try:
+                results = step(results)
+            except Exception as error:  # decoders raise whatever they come across
+                raise UserError(f'{path}: {type(step).__name__} of the test pipeline cannot load it: '
+                                f'{reason_of(error)}') from error
+        if not isinstance(results, dict) or not isinstance(results.get('img'), np.ndarray):
+            raise UserError(f'{path}: {PIPELINE} makes no array of it')
+        return Picture(results)
 
-    def prepare(self, picture: np.ndarray) -> dict:
-        """A picture as :meth:`load` gives it -> ``inputs`` and ``data_samples`` of the whole pipeline."""
-        return self._prepare(dict(img=picture))
+    def from_array(self, pixels: np.ndarray) -> Picture:
+        """Pixels as the pipeline would load them, such as the frame of a video: (H, W, 3), BGR, uint8."""
+        first = self.steps[0]
+        if isinstance(first, LoadImageFromFile) and first.to_float32:
+            pixels = pixels.astype(np.float32)
+        return Picture(dict(img=pixels, img_path=None, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2],
+                            label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0))
+
+    def prepare(self, picture: Picture) -> dict:
+        """A picture -> ``inputs`` (C, H, W) and ``data_samples`` of the whole pipeline.
+
+        Raises:
+            UserError: the steps give something else.
+        """
+        results = dict(picture.results, seg_fields=[])
+        for step in self.steps[self.first:]:
+            results = step(results)
+        if not isinstance(results, dict) or 'inputs' not in results or 'data_samples' not in results:
+            raise UserError(f'{PIPELINE} does not end with PackSegInputs')
+        return results
+
+    def _check_file(self, path: str | Path) -> None:
+        if not Path(path).is_file():
+            raise UserError(f'there is no image {path}{hint_at(Path(path))}')
+        step = self.steps[0]
+        if type(step).__module__.partition('.')[0] in ('mmcv', 'mmseg') and isinstance(step, LoadImageFromFile):
+            check_image_file(path, step.imdecode_backend)
 
 
-def picture_size(path: str | Path) -> tuple[int, int]:
-    """Height and width of an image file, which is decoded down to the last pixel.
+def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
+    """Decodes an image file down to the last pixel, which mmcv's backends do not all do.
 
     Raises:
         UserError: the file is missing, no image, or damaged.
     """
     try:
-        (width, height), _ = image_size(read_bytes(str(path)))
+        data = read_bytes(str(path))
+        if backend == 'pillow':
+            decode(data)
+        elif backend != 'tifffile':  # which finds by itself what is missing
+            image_size(data)
     except ImageFileError as error:
         raise UserError(f'there is no image {path}{hint_at(Path(path))}' if error.missing else
                         f'{path}: unreadable image: {error}') from error
-    return height, width
+    except Exception as error:  # decoders raise whatever they come across
+        raise UserError(f'{path}: unreadable image: {reason_of(error)}') from error
 
 
 def testing_steps(cfg: Config) -> list[dict]:
-    """The steps of testing without those that read labels, as MMSegInferencer takes them.
+    """The steps of testing without those that read labels.
 
     Raises:
-        UserError: they do not begin with LoadImageFromFile.
+        UserError: one of them makes several pictures of one.
     """
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    steps = [step for step in dataset.get('pipeline') or cfg.get('test_pipeline') or []
-             if 'Annotation' not in str(step['type'])]
-    if not steps or 'LoadImageFromFile' not in str(steps[0]['type']):
-        raise UserError('the pipeline of test_dataloader.dataset must begin with LoadImageFromFile, and begins with '
-                        f'{steps[0]["type"] if steps else "nothing"}')
-    return steps
+    pipeline = datasets_in(dataset)[0][1].get('pipeline') or cfg.get('test_pipeline') or []
+    for step in pipeline:
+        if _name_of(step).endswith(('TestTimeAug', 'MultiScaleFlipAug')):
+            raise UserError(f'{PIPELINE} has {_name_of(step)}, which makes several pictures of one: put it into '
+                            'tta_pipeline, which test --tta uses, and the steps for one picture here')
+    return [step for step in pipeline if not _reads_labels(step)]
 
 
-def displayable(picture: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, C) of any type, BGR -> (H, W, 3) RGB, uint8; values above 255 scale it down."""
-    picture = picture.reshape(*picture.shape[:2], -1)
-    picture = picture[..., 2::-1] if picture.shape[2] >= 3 else picture[..., :1].repeat(3, axis=2)
-    if picture.dtype != np.uint8:
-        picture = (picture.clip(0) * (255 / max(picture.max(), 255))).round().astype(np.uint8)
-    return np.ascontiguousarray(picture)
+def _name_of(step: dict) -> str:
+    name = step.get('type')
+    return name if isinstance(name, str) else getattr(name, '__name__', str(name))
+
+
+def _reads_labels(step: dict) -> bool:
+    cls = TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
+    return 'Annotation' in _name_of(step) or (isinstance(cls, type) and issubclass(cls, LoadAnnotations))
+
+
+def _built(step: dict) -> Callable[[dict], Any]:
+    try:
+        return TRANSFORMS.build(step)
+    except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:
+        raise UserError(f'{_name_of(step)} in {PIPELINE} cannot be built: {error}') from error
+
+
+def _loads(step: object) -> bool:
+    """Whether a transform is one of those that read files, which are all called so."""
+    return isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load')

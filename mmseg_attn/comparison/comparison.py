@@ -56,10 +56,11 @@ def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], dev
         task = progress.add_task('predictions', total=len(configs) + ROUNDS)
         models = {head: load_model(folder / runs.CONFIG, runs.checkpoint(folder), device)
                   for head, folder in folders.items()}
-        found, size = samples.predict(models, next(iter(configs.values())), max(count, 1),
-                                      lambda: progress.advance(task))
+        found, shape = samples.predict(models, next(iter(configs.values())), max(count, 1),
+                                       lambda: progress.advance(task))
         progress.update(task, description='costs')
-        costs = measure_costs(models, size, device, lambda: progress.advance(task))
+        costs = measure_costs(models, shape, device, lambda: progress.advance(task))
+    size = shape[1:]
     if not count:
         return costs, size, []
     path = pictures / 'samples.png'

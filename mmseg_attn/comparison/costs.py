@@ -40,17 +40,17 @@ class _Inference:
         self.model(self.image, mode='tensor')
 
 
-def measure_costs(models: dict[str, BaseSegmentor], size: tuple[int, int], device: str,
+def measure_costs(models: dict[str, BaseSegmentor], shape: tuple[int, int, int], device: str,
                   after_round: Callable[[], None] = lambda: None) -> dict[str, Cost]:
-    """Costs of a forward in evaluation, one image of ``size`` (H, W), in the models' own precision.
+    """Costs of a forward in evaluation, one image of ``shape`` (C, H, W), in the models' own precision.
 
     Args:
         models: name -> model on ``device`` in evaluation mode, without auxiliary head.
-        size: in pixels.
+        shape: of the image.
         device: where they are.
         after_round: called after each of the ROUNDS timed rounds.
     """
-    image = torch.rand(1, 3, *size, device=device)
+    image = torch.rand(1, *shape, device=device)
     steps = {name: _Inference(model, image) for name, model in models.items()}
     for step in steps.values():
         step()
@@ -58,7 +58,7 @@ def measure_costs(models: dict[str, BaseSegmentor], size: tuple[int, int], devic
     times = interleaved_times(steps, ROUNDS, torch.device(device), after_round=after_round)
     return {name: Cost(
         parameters=_parameters(model), head_parameters=_parameters(model.decode_head),
-        gflops=count_flops(copy.deepcopy(model).cpu(), [(1, 3, *size)])[''] / 1e9,
+        gflops=count_flops(copy.deepcopy(model).cpu(), [(1, *shape)])[''] / 1e9,
         quartiles_ms=quartiles(times[name]), memory_mib=memory[name]) for name, model in models.items()}
 
 

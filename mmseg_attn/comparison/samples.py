@@ -11,7 +11,9 @@ from mmengine.dataset import pseudo_collate
 from mmseg.models import BaseSegmentor
 from PIL import Image
 
+from mmseg_attn.common.display import displayable
 from mmseg_attn.common.files import atomic_write
+from mmseg_attn.common.pictures import PictureReader
 from mmseg_attn.registry import DATASETS
 
 COLUMNS = 8
@@ -31,11 +33,11 @@ class Sample:
 
 @torch.no_grad()
 def predict(models: dict[str, BaseSegmentor], cfg: Config, count: int,
-            after_head: Callable[[], None] = lambda: None) -> tuple[list[Sample], tuple[int, int]]:
+            after_head: Callable[[], None] = lambda: None) -> tuple[list[Sample], tuple[int, int, int]]:
     """What each head makes of ``count`` images spread evenly over the validation data.
 
     Returns:
-        The samples, and the size (H, W) in which the networks saw the first of them.
+        The samples, and the shape (C, H, W) in which the networks saw the first of them.
     """
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
     places = np.linspace(0, len(dataset) - 1, min(count, len(dataset)) + 2).round().astype(int)[1:-1]
@@ -45,13 +47,13 @@ def predict(models: dict[str, BaseSegmentor], cfg: Config, count: int,
         predictions[name] = [
             model.val_step(pseudo_collate([item]))[0].pred_sem_seg.data[0].cpu().numpy() for item in items]
         after_head()
-    samples = []
+    reader, samples = PictureReader(cfg), []
     for i, item in enumerate(items):
         meta = item['data_samples']
-        image = np.asarray(Image.open(meta.img_path).convert('RGB'))
+        image = displayable(reader.load(meta.img_path).pixels)
         samples.append(Sample(Path(meta.img_path).stem, image, meta.gt_sem_seg.data[0].numpy(),
                               {name: found[i] for name, found in predictions.items()}))
-    return samples, tuple(items[0]['inputs'].shape[-2:])
+    return samples, tuple(items[0]['inputs'].shape)
 
 
 def draw(samples: list[Sample], meta: dict, path: Path) -> None:

@@ -11,7 +11,8 @@ from mmseg.models import BaseSegmentor
 from torch import Tensor, nn
 
 from mmseg_attn.checkpoints.loading import head_of
-from mmseg_attn.common.pictures import PictureReader, displayable
+from mmseg_attn.common.display import displayable, how_displayed
+from mmseg_attn.common.pictures import PictureReader
 from mmseg_attn.common.windows import windows
 
 from .place import Place, Span
@@ -46,6 +47,7 @@ class View:
         picture: (H, W, 3) RGB, uint8.
         labels: (H, W) predicted classes.
         windows: the parts of the picture that the model sees.
+        displayed: what is to be said of how the picture is shown.
     """
 
     model: BaseSegmentor = field(repr=False)
@@ -53,6 +55,7 @@ class View:
     picture: np.ndarray = field(repr=False)
     labels: Tensor = field(repr=False)
     windows: list[Window] = field(repr=False)
+    displayed: str = ''
 
     @property
     def head(self) -> nn.Module:
@@ -80,13 +83,15 @@ def _pixel(position: float, size: int) -> int:
 
 
 @torch.no_grad()
-def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None = None) -> View:
+def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None = None,
+         bands: tuple[int, ...] | None = None) -> View:
     """Runs a model on a picture, through the test pipeline of its config.
 
     Args:
         model: from :func:`load_model` or mmseg's ``init_model``.
         image: a file, or an array (H, W, 3) in BGR as ``mmcv.imread`` gives it.
         name: of the model, for titles; the type of its head by default.
+        bands: which channels of the picture are shown; see :func:`mmseg_attn.common.display.displayable`.
 
     Raises:
         ValueError: the image cannot be read or is not (H, W, channels), the test pipeline flips it, or the model is in
@@ -95,10 +100,10 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
     if model.training:
         raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
     reader = PictureReader(model.cfg)
-    picture = image if isinstance(image, np.ndarray) else reader.load(image)
     if isinstance(image, np.ndarray) and image.ndim != 3:
         raise ValueError('a picture is an array of shape (H, W, channels), BGR; got '
                          f'{image.dtype} of shape {image.shape}')
+    picture = reader.from_array(image) if isinstance(image, np.ndarray) else reader.load(image)
     loaded = reader.prepare(picture)
     data = model.data_preprocessor(dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
     inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
@@ -113,7 +118,8 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         spans = _spans(crop, columns.start, rows.start, inputs, meta, model.align_corners)
         found.append(Window(crop, features, meta | size, *spans))
     name = name or type(head_of(model)).__name__
-    return View(model, name, displayable(picture), prediction.long().cpu(), found)
+    return View(model, name, displayable(picture.pixels, bands), prediction.long().cpu(), found,
+                how_displayed(picture.pixels, bands))
 
 
 def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:

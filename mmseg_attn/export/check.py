@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
+from mmseg_attn.common.config import input_channels
 from mmseg_attn.common.errors import UserError
 
 from .network import labels_of
@@ -44,13 +45,13 @@ def check_sizes(traced: tuple[int, int], free: list[str]) -> list[Size]:
                   zip(('batch', 'height', 'width'), size, (size[0], *traced), strict=True)) for size in sizes]
 
 
-def random_pictures(size: Size, seed: int = 0) -> Tensor:
-    """RGB pictures (B, 3, H, W), 0 to 255 in float32, with structure at several scales."""
+def random_pictures(size: Size, channels: int = 3, seed: int = 0) -> Tensor:
+    """Pictures (B, channels, H, W), 0 to 255 in float32, with structure at several scales."""
     batch, height, width = size
     generator = torch.Generator().manual_seed(seed)
-    out = torch.zeros(batch, 3, height, width)
+    out = torch.zeros(batch, channels, height, width)
     for cell in (1, 8, 32):
-        coarse = torch.rand(batch, 3, -(-height // cell), -(-width // cell), generator=generator)
+        coarse = torch.rand(batch, channels, -(-height // cell), -(-width // cell), generator=generator)
         out += F.interpolate(coarse, scale_factor=cell)[..., :height, :width]
     return (85 * out).round()
 
@@ -63,13 +64,13 @@ def compare_with_model(run: Callable[[np.ndarray], np.ndarray], model: BaseSegme
         run: what the file computes.
         model: the model, which prepares the pictures by its own preprocessor and runs uncompiled.
         size: number of pictures, height and width.
-        prepared: whether the file takes prepared pictures, or RGB.
+        prepared: whether the file takes prepared pictures, or such as are loaded, RGB.
         argmax: whether the file gives labels.
 
     Raises:
         UserError: the file's output has another shape.
     """
-    images = random_pictures(size)
+    images = random_pictures(size, input_channels(model.cfg.model))
     inputs = _prepare(model, images)
     with torch.no_grad():
         expected = model.encode_decode(inputs, [dict(img_shape=tuple(size[1:]))] * len(images))
@@ -90,7 +91,8 @@ def _prepare(model: BaseSegmentor, images: Tensor) -> Tensor:
     # Padding is not part of the network, and mmseg's needs a place to note it in.
     test_cfg, preprocessor.test_cfg = preprocessor.test_cfg, None
     try:
-        return preprocessor(dict(inputs=list(images.flip(1))), training=False)['inputs']
+        pictures = images.flip(1) if images.shape[1] == 3 else images
+        return preprocessor(dict(inputs=list(pictures)), training=False)['inputs']
     finally:
         preprocessor.test_cfg = test_cfg
 

@@ -83,7 +83,7 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
     def attempt(free_size: bool, why_fixed: str | None = None) -> Export:
         what = 'of any size' if free_size else 'of {} x {}'.format(*size)
         stage(f'tracing for images {what}')
-        program = trace(network, size, free_size)
+        program = trace(network, size, free_size, preparation.channels)
         free = free_axes(program)
         _check_free(free, free_size)
         metadata = metadata_of(model, name, preparation, normalize, argmax, free, size)

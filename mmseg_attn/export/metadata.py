@@ -27,9 +27,10 @@ def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, insid
     return dict(
         mmseg_attn=__version__, config=name, classes=model.dataset_meta['classes'],
         palette=model.dataset_meta['palette'],
-        colours='RGB' if inside else preparation.colours,
+        colours='RGB' if inside and preparation.channels == 3 else preparation.colours,
         input='pixels from 0 to 255' if inside else '(pixel - mean) / std, pixels from 0 to 255',
-        mean=[0.0] * 3 if inside else list(preparation.mean), std=[1.0] * 3 if inside else list(preparation.std),
+        mean=[0.0] * preparation.channels if inside else list(preparation.mean),
+        std=[1.0] * preparation.channels if inside else list(preparation.std),
         output='labels' if argmax else 'logits',
         sizes={axis: 'any' if axis in free else fixed for axis, fixed in zip(('batch', 'height', 'width'),
                                                                            (None, *size), strict=True)},

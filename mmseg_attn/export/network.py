@@ -11,11 +11,12 @@ from .preparation import Preparation
 
 
 class Network(nn.Module):
-    """Images (B, 3, H, W) -> logits (B, out_channels, H, W), or labels (B, H, W) of int64.
+    """Images (B, C, H, W) -> logits (B, out_channels, H, W), or labels (B, H, W) of int64.
 
     Args:
         model: a segmentor of backbone, decode head and perhaps neck, in evaluation mode.
-        preparation: takes RGB pictures from 0 to 255 to what the model takes; None where that has been done.
+        preparation: takes pictures, RGB where they have three channels, to what the model takes; None where that is
+            done.
         argmax: labels instead of logits.
 
     Raises:

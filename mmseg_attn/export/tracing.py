@@ -17,10 +17,10 @@ EXAMPLE_BATCH = 2
 TORCH_NAMESPACES = {'aten', 'prim', 'prims', 'higher_order', '_operator'}
 
 
-def trace(network: Network, size: tuple[int, int], free_size: bool) -> ExportedProgram:
-    """The graph of ``network`` for any number of images, of any size or of ``size`` only."""
+def trace(network: Network, size: tuple[int, int], free_size: bool, channels: int = 3) -> ExportedProgram:
+    """The graph of ``network`` for any number of images of ``channels``, of any size or of ``size`` only."""
     axes = AXES if free_size else AXES.keys() & {0}
-    image = torch.zeros(EXAMPLE_BATCH, 3, *size)
+    image = torch.zeros(EXAMPLE_BATCH, channels, *size)
     with torch.no_grad(), without_stack_traces():
         program = torch.export.export(network, (image, ), strict=False,
                                       dynamic_shapes=dict(image={axis: Dim.AUTO for axis in axes}))

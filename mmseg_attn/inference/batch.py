@@ -14,14 +14,16 @@ from .prediction import Predictor
 from .running import run_image, run_video
 
 
-def plan(source: Path, out: Path, *, probabilities: bool, frame_masks: bool, overwrite: bool, console: Console
-         ) -> list[Job]:
+def plan(source: Path, out: Path, *, probabilities: bool, frame_masks: bool, overwrite: bool, console: Console,
+         suffix: str | None = None) -> list[Job]:
     """What is to be done, once it is known that nothing stands in its way.
+
+    ``suffix`` is that of the config's own images; see :func:`find_files`.
 
     Raises:
         UserError: there is nothing to do, a result exists, or results cannot be written.
     """
-    files, others = find_files(source, out)
+    files, others = find_files(source, out, suffix)
     jobs = plan_jobs(source, files, out, probabilities=probabilities, frame_masks=frame_masks, overwrite=overwrite)
     video = next((job.source for job in jobs if job.is_video), None)
     if probabilities and video:
@@ -74,5 +76,7 @@ class Batch:
             console.print(f'{len(self.done)} of {len(self.jobs)} files are done; results are in {out}')
         elif self.done:
             console.print('\n'.join(map(str, self.done[0].results)))
+        for said in sorted(self.painter.displayed):
+            console.print(f'overlays show {said}')
         if self.failures:
             console.print('not done:\n  ' + '\n  '.join(self.failures), style='red')

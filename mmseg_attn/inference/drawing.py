@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmseg_attn.common.pictures import displayable
+from mmseg_attn.common.display import displayable, how_displayed
 
 SMALLEST = 9  # pixels of a font that can still be read
 SPACING = 1.35
@@ -21,21 +21,30 @@ class Painter:
         palette: their colours, (R, G, B) from 0 to 255.
         opacity: of the colours, 0 to 1.
         legend: whether there is one.
+        bands: which channels of pictures are shown; see :func:`mmseg_attn.common.display.displayable`.
+
+    Attributes:
+        displayed: what is to be said of how pictures are shown.
     """
 
     def __init__(self, classes: list[str], palette: list[tuple[int, int, int]], opacity: float = 0.5,
-                 legend: bool = True):
+                 legend: bool = True, bands: tuple[int, ...] | None = None):
         self.classes = classes
         self.palette = np.array(palette, np.uint8)
         self.opacity = opacity
         self.legend = legend
+        self.bands = bands
+        self.displayed: set[str] = set()
 
     def __call__(self, picture: np.ndarray, labels: np.ndarray, named: set[int] | None = None) -> np.ndarray:
         """A picture as the test pipeline loads it, with its labels (H, W) -> (H, W, 3) RGB, uint8.
 
         ``named`` are the classes of the legend: those of the picture by default.
         """
-        painted = cv2.addWeighted(displayable(picture), 1 - self.opacity, self.palette[labels], self.opacity, 0)
+        if said := how_displayed(picture, self.bands):
+            self.displayed.add(said)
+        shown = displayable(picture, self.bands)
+        painted = cv2.addWeighted(shown, 1 - self.opacity, self.palette[labels], self.opacity, 0)
         if not self.legend:
             return painted
         named = np.unique(labels).tolist() if named is None else sorted(named)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 
-IMAGES = frozenset({'.bmp', '.jpeg', '.jpg', '.pgm', '.png', '.ppm', '.tif', '.tiff', '.webp'})
 VIDEOS = frozenset({'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm', '.wmv'})
 RESULTS = 'masks', 'overlays', 'probabilities'
 
@@ -37,10 +37,11 @@ class Job:
         return [path for path in (self.mask, self.overlay, self.probabilities) if path]
 
 
-def find_files(source: Path, out: Path) -> tuple[list[Path], list[Path]]:
+def find_files(source: Path, out: Path, suffix: str | None = None) -> tuple[list[Path], list[Path]]:
     """The images and videos that ``source`` is or has below it, and the other files there, which cannot be done.
 
-    Hidden files, and the results in ``out``, count as neither. Links are followed.
+    Hidden files, and the results in ``out``, count as neither. Links are followed. ``suffix`` is that of the config's
+    own images, such as '.npy'.
 
     Raises:
         UserError: there is nothing to do.
@@ -50,11 +51,12 @@ def find_files(source: Path, out: Path) -> tuple[list[Path], list[Path]]:
     if not source.is_dir():
         raise UserError(f'there is no image, video or folder {source}')
     files = sorted(_walk(source, out))
-    found = [path for path in files if path.suffix.lower() in IMAGES | VIDEOS]
+    images = {*IMAGE_SUFFIXES} - {'.gif'} | ({suffix.lower()} if suffix else set())  # OpenCV reads no GIF
+    found = [path for path in files if path.suffix.lower() in images | VIDEOS]
     if not found:
         raise UserError(f'{source} holds no image and no video, whose names end with '
-                        f'{", ".join(sorted(IMAGES))} or {", ".join(sorted(VIDEOS))}')
-    return found, [path for path in files if path.suffix.lower() not in IMAGES | VIDEOS]
+                        f'{", ".join(sorted(images))} or {", ".join(sorted(VIDEOS))}')
+    return found, [path for path in files if path.suffix.lower() not in images | VIDEOS]
 
 
 def plan_jobs(source: Path, files: list[Path], out: Path, *, probabilities: bool = False, frame_masks: bool = False,

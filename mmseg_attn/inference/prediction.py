@@ -8,7 +8,8 @@ from mmseg.models import BaseSegmentor
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.common.image_files import reason_of
+from mmseg_attn.common.pictures import Picture, PictureReader
 
 MOST_CLASSES = 256  # that a PNG has room for
 
@@ -54,23 +55,25 @@ class Predictor:
         # The EncoderDecoder of this package needs less memory without logits; mmseg's keeps them in any case.
         model.test_cfg['keep_logits'] = probabilities
 
-    def __call__(self, picture: np.ndarray) -> Prediction:
-        """A picture as ``reader.load`` gives it -> its prediction.
+    def __call__(self, picture: Picture | np.ndarray) -> Prediction:
+        """A picture as ``reader.load`` gives it, or pixels as ``reader.from_array`` takes them -> its prediction.
 
         Raises:
             UserError: the network cannot take it: its size, its channels, the memory.
         """
+        if isinstance(picture, np.ndarray):
+            picture = self.reader.from_array(picture)
         try:
             sample = self._sample(picture)
-        except (RuntimeError, ValueError) as error:
-            channels = picture.shape[2] if picture.ndim == 3 else 1
-            raise UserError(f'the network cannot take a picture of {picture.shape[1]} x {picture.shape[0]} pixels and '
-                            f'{channels} channels: {str(error).splitlines()[0]}') from error
+        except (RuntimeError, ValueError, AssertionError, IndexError, KeyError) as error:
+            height, width, *channels = picture.pixels.shape
+            raise UserError(f'the network cannot take a picture of {width} x {height} pixels and '
+                            f'{(*channels, 1)[0]} channels: {reason_of(error).splitlines()[0]}') from error
         labels = sample.pred_sem_seg.data[0].byte().cpu().numpy()
         return Prediction(labels, self._probabilities_of(sample) if self.probabilities else None)
 
     @torch.no_grad()
-    def _sample(self, picture: np.ndarray) -> SegDataSample:
+    def _sample(self, picture: Picture) -> SegDataSample:
         prepared = self.reader.prepare(picture)
         return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
 

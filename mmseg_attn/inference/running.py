@@ -9,6 +9,7 @@ import numpy as np
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_folder, atomic_write
+from mmseg_attn.common.pictures import Picture
 
 from .drawing import Painter
 from .files import Job
@@ -28,7 +29,7 @@ def run_image(job: Job, predictor: Predictor, painter: Painter) -> None:
     picture = predictor.reader.load(job.source)
     prediction = _predict(predictor, picture, job.source)
     save_mask(job.mask, prediction.labels, painter.palette.tolist())
-    save_picture(job.overlay, painter(picture, prediction.labels))
+    save_picture(job.overlay, painter(picture.pixels, prediction.labels))
     if job.probabilities:
         save_probabilities(job.probabilities, prediction.probabilities, predictor.channels)
 
@@ -75,7 +76,7 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
                         f'are in {job.overlay}')
 
 
-def _predict(predictor: Predictor, picture: np.ndarray, source: Path) -> Prediction:
+def _predict(predictor: Predictor, picture: Picture | np.ndarray, source: Path) -> Prediction:
     try:
         return predictor(picture)
     except UserError as error:

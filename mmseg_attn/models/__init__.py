@@ -2,7 +2,7 @@
 
 from . import heads
 from .cross_entropy import PixelCrossEntropyLoss
-from .data_preprocessor import AlignedSegDataPreProcessor
+from .data_preprocessor import AlignedSegDataPreProcessor, SegDataPreProcessor
 from .encoder_decoder import EncoderDecoder
 from .heads import *  # noqa: F403
 from .resnet import CeilPoolResNetV1c
@@ -10,5 +10,5 @@ from .upsample import CARAFE, CARAFEUPerHead
 
 __all__ = [
     'CARAFE', 'AlignedSegDataPreProcessor', 'CARAFEUPerHead', 'CeilPoolResNetV1c', 'EncoderDecoder',
-    'PixelCrossEntropyLoss', *heads.__all__,
+    'PixelCrossEntropyLoss', 'SegDataPreProcessor', *heads.__all__,
 ]

@@ -5,6 +5,7 @@ from mmengine.config import Config
 from mmseg.apis import init_model
 from torch import nn
 
+from mmseg_attn.common.config import input_channels
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.export.check import random_pictures
 from mmseg_attn.export.preparation import preparation_of
@@ -43,9 +44,9 @@ FIXED = {'psanet-compact', 'psanet-mmseg'}
 class TwoConvs(nn.Module):
     """Maps of 16 and 32 channels at strides 4 and 8, with the sizes of a ResNet's, and a fraction of its graph."""
 
-    def __init__(self):
+    def __init__(self, channels: int):
         super().__init__()
-        self.fine = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.fine = nn.Sequential(nn.Conv2d(channels, 16, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
         self.coarse = nn.Sequential(nn.Conv2d(16, 32, 3, 2, 1), nn.BatchNorm2d(32), nn.ReLU())
 
     def forward(self, x):
@@ -64,10 +65,17 @@ def config(name: str, **options) -> Config:
     return cfg
 
 
+def in_channels(channels: int) -> dict:
+    """Options of a config for images of ``channels``."""
+    return dict(model__backbone__in_channels=channels, model__data_preprocessor__type='mmseg_attn.SegDataPreProcessor',
+                model__data_preprocessor__mean=[30.0 + i for i in range(channels)],
+                model__data_preprocessor__std=[50.0 + i for i in range(channels)])
+
+
 def model(name: str = 'glore', **options):
     """With random weights and :class:`TwoConvs`, as :func:`mmseg_attn.explain.load_model` gives it."""
     built = _built(config(name, **options))
-    built.backbone = TwoConvs().eval()
+    built.backbone = TwoConvs(input_channels(built.cfg.model)).eval()
     randomize(built, std=0.2).requires_grad_(False)
     _balance(built)
     built.dataset_meta = dict(
@@ -82,7 +90,8 @@ def _built(cfg: Config):
 
 def _balance(built):
     """Biases with which no class wins everywhere."""
-    features = built.extract_feat(preparation_of(built.cfg)(random_pictures((1, *SIZE))))
+    preparation = preparation_of(built.cfg)
+    features = built.extract_feat(preparation(random_pictures((1, *SIZE), preparation.channels)))
     built.decode_head.conv_seg.bias -= built.decode_head(features).mean(dim=(0, 2, 3))
 
 

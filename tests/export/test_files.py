@@ -12,7 +12,7 @@ import torch
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.export import FORMATS, export
 from mmseg_attn.export import files as files_module
-from tests.export.models import FIXED, HEADS, SIZE, model
+from tests.export.models import FIXED, HEADS, SIZE, in_channels, model
 
 OTHER_SIZE = (2, 129, 161)
 ONNX = pytest.mark.skipif(importlib.util.find_spec('onnxruntime') is None, reason='onnxruntime is not installed')
@@ -28,10 +28,10 @@ def _path(folder: Path, file_format: str) -> Path:
 def test_every_head(name, tmp_path, monkeypatch):
     segmentor, traced, trace = model(name), {}, files_module.trace
 
-    def trace_once(network, size, free_size):
+    def trace_once(network, size, free_size, channels):
         if free_size not in traced:
             try:
-                traced[free_size] = trace(network, size, free_size)
+                traced[free_size] = trace(network, size, free_size, channels)
             except Exception as error:
                 traced[free_size] = error
         if isinstance(traced[free_size], Exception):
@@ -91,6 +91,11 @@ def test_what_a_pt2_file_says_of_itself(tmp_path):
     assert said['sizes'] == dict(batch='any', height=64, width=72)
     assert said['testing'] == dict(mode='slide', crop_size=[64, 72], stride=[40, 40])
     assert said['padding'] == 'to 8 n + 1 pixels, with zeros'
+
+
+def test_images_of_five_channels(tmp_path):
+    done = export(model(**in_channels(5)), tmp_path / 'model.pt2', 'torch-export', (64, 72), fixed_size=True)
+    assert (done.metadata['colours'], len(done.metadata['mean'])) == ('as loaded', 5)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import torch
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.export.network import Network
 from mmseg_attn.export.preparation import preparation_of
-from tests.export.models import model
+from tests.export.models import in_channels, model
 
 SIZE = (60, 77)
 
@@ -56,11 +56,12 @@ def test_labels_of_one_channel(picture):
     assert 0 < labels.sum() < labels.numel()
 
 
-def test_other_than_three_colours():
-    cfg = model().cfg
-    cfg.model.backbone.in_channels = 4
-    with pytest.raises(UserError, match=r'three colours.*4 channels'):
-        preparation_of(cfg)
+@pytest.mark.parametrize('channels', [1, 5])
+def test_other_than_three_channels(channels):
+    segmentor = model(**in_channels(channels))
+    picture = torch.randint(0, 256, (channels, *SIZE), dtype=torch.uint8)
+    logits = Network(segmentor, preparation_of(segmentor.cfg))(picture.float()[None])
+    torch.testing.assert_close(logits, _expected(segmentor, picture), rtol=1e-4, atol=1e-5)
 
 
 def test_heads_without_logits(picture):

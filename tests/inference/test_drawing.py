@@ -5,7 +5,7 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-from mmseg_attn.inference.drawing import Painter, add_legend, displayable
+from mmseg_attn.inference.drawing import Painter, add_legend
 from tests.explain.models import picture
 
 CLASSES = ['sky', 'road', 'car']
@@ -55,14 +55,3 @@ def test_a_legend_never_changes_the_size(size):
     drawn = add_legend(image, [('a long name of a class', (255, 0, 0))])
     assert drawn.shape == image.shape
     assert np.array_equal(image, before)
-
-
-def test_pictures_of_any_kind_can_be_shown():
-    image = picture(5, 4)
-    rgb = image[..., ::-1]
-    assert np.array_equal(displayable(image), rgb)
-    assert np.array_equal(displayable(image.astype(np.float32)), rgb)
-    assert np.array_equal(displayable(np.concatenate([image, image[..., :1]], axis=2)), rgb)
-    assert np.array_equal(displayable(image[..., 0]), image[..., [0, 0, 0]])
-    wide = (image[..., 0].astype(np.uint16) * 257)
-    assert np.abs(displayable(wide)[..., 1] - image[..., 0] * (255 / image[..., 0].max())).max() <= 0.5

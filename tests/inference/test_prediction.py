@@ -81,7 +81,7 @@ def test_pictures_are_read_as_in_testing(tmp_path):
     cv2.imwrite(str(tmp_path / 'e.png'), image.astype(np.uint16) * 257)
     cases['16 bits'] = (tmp_path / 'e.png', image)
     for kind, (path, expected) in cases.items():
-        read = predictor.reader.load(path)
+        read = predictor.reader.load(path).pixels
         assert read.dtype == np.uint8, kind
         assert np.array_equal(read, expected), kind
 
@@ -91,12 +91,12 @@ def test_jpegs_of_cameras_and_printers(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned by 90 degrees
     predictor = Predictor(network())
-    turned = predictor.reader.load(_save(tmp_path / 'turned.jpg', smooth, exif=exif, quality=95))
+    turned = predictor.reader.load(_save(tmp_path / 'turned.jpg', smooth, exif=exif, quality=95)).pixels
     assert turned.shape == (60, 44, 3)
     assert predictor(turned).labels.shape == (60, 44)
     expected = np.rot90(np.array(smooth)[..., ::-1], k=-1)
     assert np.abs(turned.astype(int) - expected).mean() < 2
-    printed = predictor.reader.load(_save(tmp_path / 'cmyk.jpg', smooth.convert('CMYK'), quality=95))
+    printed = predictor.reader.load(_save(tmp_path / 'cmyk.jpg', smooth.convert('CMYK'), quality=95)).pixels
     assert np.abs(printed.astype(int) - np.array(smooth)[..., ::-1]).mean() < 4
 
 
@@ -112,7 +112,7 @@ def test_damaged_images_are_named(tmp_path, suffix, cut):
 def test_what_the_pipeline_cannot_load_is_named(tmp_path):
     net = network()
     net.cfg.test_dataloader.dataset.pipeline[0].imdecode_backend = 'nonsense'
-    with pytest.raises(UserError, match=r'a.png: the test pipeline cannot load it: .*nonsense'):
+    with pytest.raises(UserError, match=r'a.png: LoadImageFromFile of the test pipeline cannot load it: .*nonsense'):
         Predictor(net).reader.load(_save(tmp_path / 'a.png', _rgb()))
 
 
@@ -125,11 +125,15 @@ def test_another_number_of_channels(tmp_path):
         predictor(loaded)
 
 
-@pytest.mark.parametrize('steps', [[], [dict(type='LoadSingleRSImageFromFile')]])
-def test_pipelines_that_read_no_image_file(steps):
+@pytest.mark.parametrize(('steps', 'message'), [
+    ([], 'must begin with a transform that loads an image, and begins with nothing'),
+    ([dict(type='PackSegInputs')], 'and begins with PackSegInputs'),
+    ([dict(type='LoadImageFromFiel')], 'LoadImageFromFiel in the pipeline of test_dataloader.dataset cannot be built'),
+    ([dict(type='LoadImageFromFile'), dict(type='mmseg.TestTimeAug', transforms=[])], 'tta_pipeline')])
+def test_pipelines_that_do_not_make_one_picture_of_a_file(steps, message):
     net = network()
     net.cfg.test_dataloader.dataset.pipeline = net.cfg.test_pipeline = steps
-    with pytest.raises(UserError, match='must begin with LoadImageFromFile, and begins with'):
+    with pytest.raises(UserError, match=message):
         Predictor(net)
 
 

@@ -1,0 +1,79 @@
+"""What reaches the network is the same, to the bit, whichever command reads the image."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from mmseg.apis import MMSegInferencer, init_model
+from mmseg.registry import DATASETS
+
+from mmseg_attn.benchmark.parts import flops_by_part, padded_size
+from mmseg_attn.common.config import input_channels
+from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.explain import look
+from mmseg_attn.inference.drawing import Painter
+from mmseg_attn.inference.prediction import Predictor
+from tests.helpers import randomize
+
+from .kinds import KINDS, config_of, write_files
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture
+def files(kind, tmp_path):
+    return write_files(kind, tmp_path)
+
+
+@pytest.fixture
+def cfg(kind, tmp_path):
+    return config_of(kind, tmp_path)
+
+
+@pytest.fixture
+def model(cfg):
+    check_config(cfg, 'train_dataloader', 'test_dataloader')
+    built = randomize(init_model(cfg, device='cpu'))
+    built.dataset_meta = dict(cfg.test_dataloader.dataset.metainfo)
+    return built
+
+
+@pytest.fixture
+def seen(model):
+    """The images that the network has got."""
+    images = []
+    model.backbone.register_forward_pre_hook(lambda module, inputs: images.append(inputs[0].clone()))
+    return images
+
+
+def test_same_input(kind, cfg, files, model, seen, tmp_path, monkeypatch):
+    data = pseudo_collate([DATASETS.build(cfg.test_dataloader.dataset)[0]])
+    tested = model.test_step(data)[0].pred_sem_seg.data[0].numpy()
+    predictor = Predictor(model)
+    picture = predictor.reader.load(files[0])
+    labels = predictor(picture).labels
+    view = look(model, files[0])
+    if kind.inferencer:
+        cfg.dump(tmp_path / 'config.py')
+        torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=model.dataset_meta)), tmp_path / 'w.pth')
+        inferencer = MMSegInferencer(str(tmp_path / 'config.py'), str(tmp_path / 'w.pth'), device='cpu')
+        inferencer.model.backbone.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+        assert np.array_equal(inferencer(str(files[0]))['predictions'], tested)
+    first, *others = seen
+    assert first.shape[1] == kind.channels
+    assert len(others) == 2 + kind.inferencer
+    assert all(torch.equal(other, first) for other in others)
+    assert np.array_equal(labels, tested)
+    assert np.array_equal(view.labels.numpy(), tested)
+    # What people see has the size of the labels, and is not black.
+    shown = Painter(**model.dataset_meta)(picture.pixels, labels)
+    assert view.picture.shape == shown.shape == (*labels.shape, 3)
+    assert view.picture.std() > 20
+
+
+def test_operations_are_counted(cfg, model):
+    channels = input_channels(cfg.model)
+    assert flops_by_part(model, padded_size(model, (64, 64), channels), channels)[''] > 0
