@@ -38,12 +38,14 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.classes import add_palettes
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
+    from mmseg_attn.datasets.listing import check_listings
     from mmseg_attn.engine.checkpoint_hook import check_measured
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     from mmseg_attn.engine.stopping import endable
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
+    check_listings(cfg, 'test_dataloader')
     add_palettes(cfg)
     _apply(cfg, args)
     prepare_launch(cfg, args.launcher, args.local_rank)

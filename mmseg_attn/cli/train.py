@@ -46,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config, check_training
     from mmseg_attn.common.files import naming_full_disks
+    from mmseg_attn.datasets.listing import check_listings
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
     from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
@@ -62,7 +63,9 @@ def main(args: argparse.Namespace) -> None:
         prepare_work_dir,
     )
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
-    check_config(cfg, 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else []))
+    loaders = 'train_dataloader', *(['val_dataloader'] if cfg.get('val_dataloader') else [])
+    check_config(cfg, *loaders)
+    check_listings(cfg, *loaders)
     _apply(cfg, args)
     check_training(cfg)
     add_palettes(cfg)

@@ -41,6 +41,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
         raise UserError(f'{cfg.filename or "the config"} has no model')
     _check_types(cfg.model)
     _check_channels(cfg.model)
+    _check_cascade(cfg.model)
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
@@ -56,6 +57,7 @@ def check_training(cfg: Config) -> None:
     """
     _check_class_weights(cfg.model)
     _check_best_metric(cfg)
+    _check_padding(cfg.model)
     for where, path in _pretrained_files(cfg.model, 'model'):
         if '://' not in path and not osp.isfile(path):
             raise UserError(f'there is no checkpoint {path} (from {where}).\n'
@@ -109,6 +111,26 @@ def _resolve(registry: Registry, name: Any, where: str) -> Any:
         hint = f'did you mean {" or ".join(close)}?' if close else 'it is in neither mmseg nor mmseg_attn'
         raise UserError(f'{where}.type={name!r} is unknown: {hint}')
     return cls
+
+
+def _check_padding(model: dict) -> None:
+    settings = model.get('data_preprocessor') or {}
+    if 'SegDataPreProcessor' in str(settings.get('type')) and (
+            (settings.get('size') is None) == (settings.get('size_divisor') is None)):
+        raise UserError('model.data_preprocessor pads the images of a batch to one size: it needs size=(height, width), '
+                        'that of the crops, or size_divisor, and not both')
+
+
+def _check_cascade(model: dict) -> None:
+    from mmseg.models.decode_heads.cascade_decode_head import BaseCascadeDecodeHead
+
+    from mmseg_attn.registry import MODELS
+    heads = model.get('decode_head')
+    for i, head in enumerate(heads[1:] if isinstance(heads, (list, tuple)) else [], start=1):
+        cls = _resolve(MODELS, head.get('type'), f'model.decode_head.{i}')
+        if isinstance(cls, type) and not issubclass(cls, BaseCascadeDecodeHead):
+            raise UserError(f'model.decode_head.{i}.type={head["type"]!r} takes no prediction of the head before it, and '
+                            'can only be the first of a cascade')
 
 
 def _check_channels(model: dict) -> None:

@@ -118,6 +118,27 @@ def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
         raise UserError(f'{path}: unreadable image: {reason_of(error)}') from error
 
 
+def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
+    """The steps that load images; none where that is mmcv's LoadImageFromFile with its usual settings.
+
+    Raises:
+        UserError: one cannot be built.
+    """
+    steps = [step for step in pipeline if not _reads_labels(step)]
+    built: list[Any] = [_built(step) for step in steps if _name_of(step).rpartition('.')[2].startswith('Load')]
+    usual = built and type(built[0]) is LoadImageFromFile and (
+        built[0].color_type, built[0].imdecode_backend) == ('color', 'cv2')
+    return () if len(built) == 1 and usual else tuple(steps[:len(built)])
+
+
+def load_by(steps: tuple[dict, ...], path: str) -> np.ndarray:
+    """The pixels of an image as these steps load it."""
+    results: Any = dict(img_path=path, label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
+    for step in steps:
+        results = _built(step)(results)
+    return results['img']
+
+
 def testing_steps(cfg: Config) -> list[dict]:
     """The steps of testing without those that read labels.
 

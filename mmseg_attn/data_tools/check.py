@@ -9,7 +9,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_write
 
 from .config_data import SPLITS, ConfigData, open_data
-from .examination import Histogram, check_classes, check_files, check_overlap
+from .examination import Histogram, check_batches, check_classes, check_files, check_overlap
 from .findings import Finding, Level
 from .overlays import draw_sheet
 from .pairs import PairContent, read_pair
@@ -48,7 +48,8 @@ class DataCheck:
             contents = [found[pair] for pair in data.pairs]
             self.data.append(data)
             self.contents.append(contents)
-            self.findings[data.where] = data.findings + check_files(data, contents)
+            self.findings[data.where] = [*data.findings, *check_files(data, contents),
+                                         *check_batches(self.cfg, data, contents)]
             for content in contents:
                 histogram.add(data, content)
         self.histograms[split] = histogram

@@ -1,6 +1,5 @@
 """The data sets of a config: which files they read, and what its model expects in them."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.palette import default_palette
+from mmseg_attn.common.pictures import own_loading
+from mmseg_attn.datasets.listing import problem_of_listing
 
 from .class_map import ClassMap
 from .findings import Finding, Level, count
@@ -32,6 +33,7 @@ class ConfigData:
         class_map: how its label maps are read.
         own_ignore_index: what the data set, not the head, calls ignored.
         seg_map_suffix: how the names of its label maps end.
+        is_resized: whether its pipeline brings all images to one size.
         findings: what can be said without reading the files.
     """
     split: str
@@ -41,6 +43,7 @@ class ConfigData:
     class_map: ClassMap
     own_ignore_index: int | None = None
     seg_map_suffix: str = ''
+    is_resized: bool = False
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -57,20 +60,28 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
 
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
-    dataset = _build(config, where)
+    dataset, problem = _build(config, where), problem_of_listing(config)
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     needs_labels = split == 'train' or any('Annotation' in str(step.get('type')) for step in config.get('pipeline', []))
     backend_args = getattr(dataset, 'backend_args', None)
-    pairs = [Pair(info['img_path'], info.get('seg_map_path') if needs_labels else None, backend_args) for info in infos]
+    steps = own_loading(config.get('pipeline', []))
+    pairs = [Pair(info['img_path'], info.get('seg_map_path') if needs_labels else None, backend_args, steps)
+             for info in infos]
     data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset),
-                      getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''))
-    if not pairs:
-        data.findings.append(_no_images(dataset, where))
+                      getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''),
+                      any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
+                          for step in config.get('pipeline', [])))
+    if problem:
+        title, advice = problem
+        data.pairs = []
+        data.findings.append(Finding(Level.ERROR, title, advice=advice.format(where=where)))
+    elif not pairs:
+        data.findings.append(Finding(Level.ERROR, 'there are no images'))
     elif needs_labels and pairs[0].label is None:
         data.findings.append(Finding(Level.ERROR, 'there are no label maps', advice=(
             f'Set {where}.data_prefix.seg_map_path')))
     else:
-        data.findings += _left_out(dataset, pairs)
+        data.findings += [*_left_out(dataset, pairs), *_reduced_twice(config, dataset, where)]
     return data
 
 
@@ -99,16 +110,12 @@ def last_head(model: dict) -> dict:
     return head[-1] if isinstance(head, list | tuple) else head
 
 
-def _no_images(dataset, where: str) -> Finding:
-    folder = Path(dataset.data_prefix.get('img_path') or '')
-    if dataset.ann_file:
-        return Finding(Level.ERROR, f'{dataset.ann_file} names no images', advice='It holds one name per line')
-    suffixes = Counter(path.suffix for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
-    if not suffixes:
-        return Finding(Level.ERROR, f'there are no images in {folder}', advice='The folder holds no images at all')
-    suffix, number = suffixes.most_common(1)[0]
-    return Finding(Level.ERROR, f'no image in {folder} ends in {dataset.img_suffix}', advice=(
-        f'{number:,} end in {suffix}: set {where}.img_suffix={suffix!r} if those are the images'))
+def _reduced_twice(config: dict, dataset, where: str) -> list[Finding]:
+    wanted = getattr(dataset, 'reduce_zero_label', False)
+    told = [step['reduce_zero_label'] for step in config.get('pipeline', [])
+            if 'Annotation' in str(step.get('type')) and step.get('reduce_zero_label') is not None]
+    return [Finding(Level.ERROR, f'reduce_zero_label={value} in LoadAnnotations, and {wanted} in the data set',
+                    advice=f'Set it in one place: {where}.reduce_zero_label') for value in told if value != wanted]
 
 
 def _left_out(dataset, pairs: list[Pair]) -> list[Finding]:

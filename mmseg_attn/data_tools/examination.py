@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from mmengine.config import Config
+
 from .cityscapes import TRAIN_IDS
 from .config_data import ConfigData
 from .findings import Finding, Level, count
@@ -13,6 +15,7 @@ from .pairs import (
     MISSING_IMAGE,
     MISSING_LABEL,
     OTHER_SIZE,
+    THIN,
     PairContent,
 )
 
@@ -26,6 +29,7 @@ PROBLEMS = {
     BROKEN_LABEL: ('label map', 'unreadable', 'Copy or unpack again'),
     OTHER_SIZE: ('label map', 'not of the size of the image',
                  'A label map has one value for each pixel; resize it with nearest neighbour only'),
+    THIN: ('label map', 'a side of 1 pixel, which mmseg cannot read', 'Leave the images out'),
     FRACTIONS: ('label map', 'fractions', 'A label map holds class numbers: save them as 8-bit PNG'),
 }
 
@@ -106,6 +110,16 @@ def check_classes(split: str, histogram: Histogram) -> list[Finding]:
         findings.append(Finding(Level.WARNING, f'{share:.1%} of the pixels in {split} are ignored',
                                 advice='See whether the label maps mean by it what the config does'))
     return findings
+
+
+def check_batches(cfg: Config, data: ConfigData, contents: list[PairContent]) -> list[Finding]:
+    """Images of several sizes where testing takes several at once."""
+    batch = (cfg.get(f'{data.split}_dataloader') or {}).get('batch_size') or 1
+    sizes = {content.size for content in contents if content.size}
+    if data.split == 'train' or batch == 1 or len(sizes) < 2 or data.is_resized:
+        return []
+    return [Finding(Level.ERROR, f'{data.split}_dataloader.batch_size={batch}, and the images have {len(sizes)} sizes',
+                    advice=f'Images of a batch must have one size in testing: {data.split}_dataloader.batch_size=1')]
 
 
 def check_overlap(data: list[ConfigData]) -> list[Finding]:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from mmseg_attn.common.display import displayable
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, image_size, read_bytes, reason_of
+from mmseg_attn.common.pictures import load_by
 
 from .parallel import run_parallel
 
@@ -17,6 +19,7 @@ MISSING_LABEL = 'missing label map'
 BROKEN_IMAGE = 'unreadable image'
 BROKEN_LABEL = 'unreadable label map'
 OTHER_SIZE = 'size mismatch'
+THIN = 'label map with a side of 1 pixel'
 CHANNELS = 'label map with several channels'
 FRACTIONS = 'label map with fractions'
 OTHER_VALUES = 'label map with values that are no classes'
@@ -27,10 +30,14 @@ MOST_COLOURS = 300
 
 @dataclass(frozen=True)
 class Pair:
-    """Paths of an image and its label map; ``label`` is None where the data set has none."""
+    """Paths of an image and its label map; ``label`` is None where the data set has none.
+
+    ``steps`` load the image, where that is not what mmcv's LoadImageFromFile does by default.
+    """
     image: str
     label: str | None
     backend_args: dict | None = field(default=None, compare=False)
+    steps: tuple[dict, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ def decode_label(pair: Pair) -> np.ndarray:
 def decode_image(pair: Pair) -> np.ndarray:
     """The image (H, W, 3), RGB, uint8, of a pair that ``read_pair`` found nothing wrong with."""
     import cv2
+    if pair.steps:
+        return displayable(load_by(pair.steps, pair.image))
     array = np.frombuffer(bytes_of(pair.image, pair.backend_args), np.uint8)
     return cv2.imdecode(array, cv2.IMREAD_COLOR)[:, :, ::-1]
 
@@ -111,6 +120,8 @@ def decode_image(pair: Pair) -> np.ndarray:
 def _read_image(content: PairContent) -> bool:
     """Whether the EXIF orientation exchanges width and height."""
     pair = content.pair
+    if pair.steps:
+        return _load_image(content)
     try:
         content.size, turned = image_size(read_bytes(pair.image, pair.backend_args))
     except ImageFileError as error:
@@ -118,6 +129,18 @@ def _read_image(content: PairContent) -> bool:
         content.problems.append(Problem(kind, pair.image, str(error)))
         return False
     return turned
+
+
+def _load_image(content: PairContent) -> bool:
+    """By the steps of the config, as training does."""
+    pair = content.pair
+    try:
+        height, width = load_by(pair.steps, pair.image).shape[:2]
+        content.size = width, height
+    except Exception as error:  # decoders raise whatever they come across
+        kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
+        content.problems.append(Problem(kind, pair.image, reason_of(error)))
+    return False
 
 
 def _read_label(content: PairContent) -> tuple[int, int] | None:
@@ -133,6 +156,8 @@ def _read_label(content: PairContent) -> tuple[int, int] | None:
         content.problems.append(Problem(BROKEN_LABEL, path, reason_of(error)))
         return None
     content.mode, content.lossy = image.mode, image.format == 'JPEG'
+    if min(image.size) == 1:
+        content.problems.append(Problem(THIN, path, _by(image.size)))
     if array.ndim == 3:
         _describe_channels(content, array)
     elif array.dtype.kind == 'f' and (array != np.round(array)).any():

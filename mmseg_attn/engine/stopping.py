@@ -11,6 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from . import launched
 from .batch_size import has_updated
 from .epochs import ResumeEpochHook
+from .known_errors import naming_known_errors
 from .launch import end_launch
 from .lost import naming_lost_processes
 from .signals import Interrupted, deferring_signals, raising_signals, requested
@@ -35,7 +36,7 @@ def stoppable(runner: Runner, go_on: str) -> Iterator[None]:
     runner.register_hook(ResumeEpochHook())
     runner.register_hook(StopOnSignalHook())
     try:
-        with deferring_signals(), naming_lost_processes():
+        with deferring_signals(), naming_lost_processes(), naming_known_errors():
             if runner.cfg.get('launcher', 'none') != 'none':
                 launched.announce()
             yield
@@ -51,7 +52,7 @@ def endable(runner: Runner) -> Iterator[None]:
     """Inside, ``runner.test()`` ends at once when a signal comes: there is nothing to save. See :func:`stoppable`."""
     guard_workers(runner)
     try:
-        with raising_signals(), naming_lost_processes():
+        with raising_signals(), naming_lost_processes(), naming_known_errors():
             if runner.cfg.get('launcher', 'none') != 'none':
                 launched.announce()
             yield

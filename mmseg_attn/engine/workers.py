@@ -15,6 +15,7 @@ import torch.multiprocessing
 from mmengine.runner import Runner
 
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.datasets.reading_errors import name_files_in_errors
 
 from .signals import SIGNALS
 
@@ -35,6 +36,7 @@ def guard_workers(runner: Runner) -> None:
 
     def build_guarded(*args, **kwargs):
         loader = build(*args, **kwargs)
+        name_files_in_errors(loader.dataset)
         if loader.num_workers > 0:
             _check_sockets()
         loader.worker_init_fn = partial(_start, then=loader.worker_init_fn)

@@ -24,6 +24,11 @@ def _head(**settings):
     ({'train_dataloader.dataset.type': 'CamVidDatasett'}, r"train_dataloader.dataset.type='CamVidDatasett' is unknown"),
     ({'train_dataloader.dataset': 'x'}, r"train_dataloader.dataset must be dict\(type=..., ...\), got 'x'"),
     ({'model.decode_head.type': 3}, r'model.decode_head.type must be a name, got 3'),
+    ({'model.backbone.in_channels': 4}, r'data_preprocessor.mean=\[.*\] must have a value for each of the 4 channels'),
+    ({'model.backbone.in_channels': 4, 'model.data_preprocessor.mean': [1.0] * 4,
+      'model.data_preprocessor.std': [1.0] * 4}, 'mmseg_attn.SegDataPreProcessor takes any number'),
+    ({'model.decode_head': [dict(type='FCNHead'), dict(type='mmseg_attn.EMAHead')]},
+     r"model.decode_head.1.type='mmseg_attn.EMAHead' takes no prediction of the head before it"),
     (dict(model=None), 'has no model')])
 def test_a_setting_that_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)
@@ -35,6 +40,13 @@ def test_a_loader_that_is_missing(cfg):
     cfg.pop('train_dataloader')
     with pytest.raises(UserError, match='has no train_dataloader'):
         check_config(cfg, 'train_dataloader')
+
+
+@pytest.mark.parametrize('settings', [dict(size=None), dict(size_divisor=32)])
+def test_batches_that_cannot_be_padded(cfg, settings):
+    cfg.model.data_preprocessor.update(settings)
+    with pytest.raises(UserError, match='pads the images of a batch to one size'):
+        check_training(cfg)
 
 
 @pytest.mark.parametrize(('loss', 'message'), [

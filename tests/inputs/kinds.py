@@ -69,7 +69,7 @@ def _turned(path: Path) -> None:
 RESIZE = dict(type='Resize', scale=(90, 66), keep_ratio=False)
 KINDS = {
     'colour': Kind('.png', _png(COLOUR)),
-    'scopes': Kind('.png', _png(COLOUR), [dict(type='mmseg.LoadImageFromFile')], labels='mmseg.LoadAnnotations',
+    'scopes': Kind('.png', _png(COLOUR), [dict(type='mmcv.LoadImageFromFile')], labels='mmseg.LoadAnnotations',
                    inferencer=False),
     'classes': Kind('.png', _png(COLOUR), [dict(type=LoadImageFromFile)], inferencer=False),
     'resized': Kind('.png', _png(COLOUR), later=[RESIZE], inferencer=False),
@@ -100,10 +100,11 @@ def config_of(kind: Kind, folder: Path) -> Config:
         'model__data_preprocessor__std': [50.0 + i for i in range(kind.channels)]})
     pipeline = [*kind.steps, dict(type=kind.labels), *kind.later, dict(type='PackSegInputs')]
     for split in 'train', 'val', 'test':
-        cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False, batch_size=1, dataset=dict(
+        cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False, batch_size=1)
+        cfg[f'{split}_dataloader']['dataset'] = dict(
             type='BaseSegDataset', data_root=str(folder), data_prefix=dict(img_path='images', seg_map_path='labels'),
             img_suffix=kind.suffix, seg_map_suffix='.png', pipeline=pipeline,
-            metainfo=dict(classes=list('abcde'), palette=[[40 * i, 0, 90] for i in range(5)])))
+            metainfo=dict(classes=list('abcde'), palette=[[40 * i, 0, 90] for i in range(5)]))
     return cfg
 
 

@@ -10,6 +10,9 @@ from mmseg.registry import DATASETS
 from mmseg_attn.benchmark.parts import flops_by_part, padded_size
 from mmseg_attn.common.config import input_channels
 from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.data_tools.check import DataCheck
+from mmseg_attn.data_tools.findings import Level
+from mmseg_attn.data_tools.overlays import draw_sheet
 from mmseg_attn.explain import look
 from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
@@ -29,7 +32,7 @@ def files(kind, tmp_path):
 
 
 @pytest.fixture
-def cfg(kind, tmp_path):
+def cfg(kind, files, tmp_path):
     return config_of(kind, tmp_path)
 
 
@@ -74,6 +77,9 @@ def test_same_input(kind, cfg, files, model, seen, tmp_path, monkeypatch):
     assert view.picture.std() > 20
 
 
-def test_operations_are_counted(cfg, model):
     channels = input_channels(cfg.model)
     assert flops_by_part(model, padded_size(model, (64, 64), channels), channels)[''] > 0
+    check = DataCheck(cfg, 1)
+    check.run(['test'])
+    assert check.count(Level.ERROR) == 0, check.findings
+    assert draw_sheet(check.samples('test'), tmp_path / 'sheet.png', 'title')

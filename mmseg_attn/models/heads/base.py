@@ -25,7 +25,8 @@ class AttentionHead(BaseDecodeHead):
         kwargs: arguments of mmseg's BaseDecodeHead. ``in_channels``, ``channels`` and ``num_classes`` are required.
 
     Raises:
-        ValueError: a ``conv_cfg`` of other than plain convolutions, which would not reach those of the block.
+        ValueError: a ``conv_cfg`` of other than plain convolutions, which would not reach those of the block; an
+            ``input_transform`` that selects several maps.
     """
 
     concat_input = False
@@ -34,6 +35,9 @@ class AttentionHead(BaseDecodeHead):
 
     def __init__(self, *args, upsample_features: dict | None = None, upsample_logits: dict | None = None, **kwargs):
         super().__init__(*args, **kwargs)
+        if self.input_transform == 'multiple_select':
+            raise ValueError(f'{type(self).__name__} takes one map of the backbone: in_index is a number, or a list '
+                             "with input_transform='resize_concat'")
         if self.conv_cfg not in PLAIN_CONVS and not self.takes_conv_cfg:
             raise ValueError(f'conv_cfg={self.conv_cfg} would not reach the convolutions of the attention, which '
                              f'{type(self).__name__} always has as plain ones: leave conv_cfg out')

@@ -1,0 +1,102 @@
+"""Errors of reading data, with the file that they come from."""
+
+import os.path as osp
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import LoadAnnotations
+from mmengine.dataset import Compose
+
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.image_files import hint_at, reason_of
+
+
+class DataError(UserError):
+    """An image or a label map cannot be used. It comes out of the workers of a loader without their traceback."""
+
+    def __init__(self, message: str):
+        # PyTorch makes the error anew, from the text of the traceback.
+        name = f'{type(self).__module__}.{type(self).__qualname__}: '
+        super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
+
+
+def name_files_in_errors(dataset: object) -> None:
+    """Has a data set say in its errors which file they are about, and refuse label maps that do not fit their images.
+
+    What loads files stays the transforms of its pipeline. Data sets in wrappers such as ConcatDataset are found.
+    """
+    for leaf in _leaves(dataset):
+        if isinstance(getattr(leaf, 'pipeline', None), Compose):
+            leaf.pipeline = CheckedPipeline(leaf.pipeline)
+
+
+def _leaves(dataset: object) -> Iterator:
+    inner = getattr(dataset, 'datasets', None) or ([dataset.dataset] if hasattr(dataset, 'dataset') else [])
+    if not inner:
+        yield dataset
+    for each in inner:
+        yield from _leaves(each)
+
+
+class CheckedPipeline(Compose):
+    """A pipeline whose errors name the file.
+
+    Raises:
+        DataError: a transform fails, or a label map is not of the size of its image or has several channels.
+    """
+
+    def __init__(self, pipeline: Compose):
+        self.transforms = pipeline.transforms
+
+    def __call__(self, data: dict) -> dict | None:
+        image, label = data.get('img_path'), data.get('seg_map_path')
+        is_checked = False
+        for transform in self.transforms:
+            try:
+                data = transform(data)
+            except DataError:
+                raise
+            except Exception as error:  # decoders raise whatever they come across
+                raise DataError(_explain(error, transform, image, label)) from error
+            if data is None:
+                return None
+            if not is_checked and isinstance(data, dict) and 'gt_seg_map' in data:
+                # Before anything cuts both, which would hide it.
+                _check_label(data, image, label)
+                is_checked = True
+        return data
+
+
+def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:
+    name = type(transform).__name__
+    loads_labels = isinstance(transform, LoadAnnotations) or 'Annotation' in name
+    if not loads_labels and not name.startswith('Load'):
+        return f'{image}: {name} of the pipeline fails: {type(error).__name__}: {reason_of(error)}'
+    path, what = (label, 'label map') if loads_labels else (image, 'image')
+    if path is None:
+        return (f'{image} has no label map: set data_prefix.seg_map_path of the data set, or predict unlabelled images '
+                'with mmseg-attn infer')
+    path = str(path)
+    if '://' not in path and not osp.isfile(path):
+        of = f' of {image}' if loads_labels else ''
+        unlabelled = '; unlabelled images are predicted by mmseg-attn infer' if loads_labels else ''
+        return (f'there is no {what} {path}{of}{hint_at(Path(path))}.\n'
+                f'  mmseg-attn check_data names all that are missing{unlabelled}')
+    if '://' not in path and osp.getsize(path) == 0:
+        return f'{path}: the {what} is empty: copy or unpack it again'
+    return f'{path}: {name} cannot read the {what}: {reason_of(error).splitlines()[0]}'
+
+
+def _check_label(data: dict, image: str | None, label: str | None) -> None:
+    shape, size = np.shape(data['gt_seg_map']), data.get('ori_shape')
+    if len(shape) < 2:
+        raise DataError(f'{label}: a side of the label map has 1 pixel, which mmseg cannot read: leave the image out')
+    if len(shape) != 2:
+        if len(shape) == 3 and shape[2] <= 4:
+            raise DataError(f'{label}: the label map has {shape[2]} channels, and must have one, of class numbers; '
+                            'docs/data_preparation.md shows how to make it of colours')
+        return  # volumes
+    if size is not None and tuple(size[:2]) != shape:
+        raise DataError(f'{label}: the label map has {shape[1]} x {shape[0]} pixels, and {image} has {size[1]} x '
+                        f'{size[0]}: each pixel of the image needs its label (resize with nearest neighbour only)')

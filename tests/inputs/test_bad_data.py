@@ -1,0 +1,159 @@
+"""Data that cannot be used: one message with the file, from train, test and check_data alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmseg_attn.cli import run_command
+from mmseg_attn.registry import MODELS
+
+from .kinds import COLOUR, KINDS, config_of, write_files
+
+KIND = KINDS['colour']
+LABELS = np.zeros((44, 60), np.uint8)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """
+    Attributes:
+        make: changes the data in a folder, and perhaps the config.
+        said: what train and test say of it, with the name of the file.
+        checked: what check_data says.
+    """
+
+    make: Callable
+    said: str
+    checked: str
+
+
+def _label(write: Callable[[Path], object]) -> Callable:
+    return lambda folder, cfg: write(folder / 'labels' / '1.png')
+
+
+def _image(write: Callable[[Path], object]) -> Callable:
+    return lambda folder, cfg: write(folder / 'images' / '1.png')
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-60])
+
+
+def _list(content: bytes) -> Callable:
+    def make(folder, cfg):
+        (folder / 'list.txt').write_bytes(content)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['ann_file'] = 'list.txt'
+    return make
+
+
+def _suffix(folder, cfg):
+    for path in (folder / 'images').iterdir():
+        path.rename(path.with_suffix('.bmp'))
+
+
+def _reduced_twice(folder, cfg):
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][1]['reduce_zero_label'] = True
+
+
+def _thin(folder, cfg):
+    for name in 'images', 'labels':
+        with Image.open(folder / name / '1.png') as image:
+            thin = image.crop((0, 0, 40, 1))
+        thin.save(folder / name / '1.png')
+
+
+def _sizes(folder, cfg):
+    for name in 'images', 'labels':
+        with Image.open(folder / name / '1.png') as image:
+            smaller = image.crop((0, 0, 50, 40))
+        smaller.save(folder / name / '1.png')
+    for split in 'val', 'test':
+        cfg[f'{split}_dataloader']['batch_size'] = 2
+
+
+def _save(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], object]:
+    return lambda path: Image.fromarray(pixels, mode).save(path)
+
+
+FAULTS = {
+    'empty image': Fault(_image(lambda path: path.write_bytes(b'')), 'images/1.png: the image is empty', 'is empty'),
+    'no image': Fault(_image(lambda path: path.write_bytes(b'no image' * 9)),
+                      'images/1.png: LoadImageFromFile cannot read the image', 'unreadable'),
+    'empty label map': Fault(_label(lambda path: path.write_bytes(b'')), 'labels/1.png: the label map is empty',
+                             'is empty'),
+    'truncated label map': Fault(_label(_cut), 'labels/1.png: LoadAnnotations cannot read the label map', 'unreadable'),
+    'missing label map': Fault(_label(Path.unlink), 'there is no label map', 'missing'),
+    'grey and alpha': Fault(_label(_save(np.dstack([LABELS, LABELS]), 'LA')),
+                            'labels/1.png: the label map has 2 channels', 'channels'),
+    'colours': Fault(_label(_save(COLOUR)), 'labels/1.png: the label map has 3 channels', 'channels'),
+    'smaller label map': Fault(_label(_save(LABELS[:-4])), 'labels/1.png: the label map has 60 x 40 pixels',
+                               'not of the size'),
+    'larger label map': Fault(_label(_save(np.zeros((50, 60), np.uint8))),
+                              'labels/1.png: the label map has 60 x 50 pixels', 'not of the size'),
+    'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
+                          'there are no images in', 'there are no images in'),
+    'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
+    'empty list': Fault(_list(b''), 'list.txt names no images', 'list.txt names no images'),
+    'list with suffixes': Fault(_list(b'0.png\n1.png\n'), 'have a suffix (0.png)', 'have a suffix (0.png)'),
+    'list with a blank line': Fault(_list(b'0\n\n1\n'), 'line 2 of', 'line 2 of'),
+    'list with a byte order mark': Fault(_list(b'\xef\xbb\xbf0\n1\n'), 'byte order mark', 'byte order mark'),
+    'list with a missing image': Fault(_list(b'0\n7\n'), 'there is no image', 'missing'),
+    'reduced twice': Fault(_reduced_twice, 'reduce_zero_label', 'reduce_zero_label'),
+    'a side of one pixel': Fault(_thin, 'labels/1.png: a side of the label map has 1 pixel', 'a side of 1 pixel'),
+    'sizes in a batch of testing': Fault(_sizes, 'set batch_size=1 in val_dataloader', 'batch_size=2, and the images'),
+}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """``write(fault)`` writes the data and config.py; the name of the config."""
+    def make(fault: Fault) -> str:
+        write_files(KIND, tmp_path)
+        cfg = config_of(KIND, tmp_path)
+        cfg.update(train_cfg=dict(type='IterBasedTrainLoop', max_iters=3, val_interval=3), log_level='ERROR')
+        cfg.train_dataloader.update(sampler=dict(type='InfiniteSampler', shuffle=False))
+        fault.make(tmp_path, cfg)
+        cfg.dump(tmp_path / 'config.py')
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'weights.pth')
+        return 'config.py'
+    monkeypatch.chdir(tmp_path)
+    return make
+
+
+def _ended(capsys, *arguments: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as ended:
+        run_command(arguments[0], arguments[1:])
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out + printed.err
+
+
+@pytest.mark.parametrize('name', FAULTS)
+@pytest.mark.parametrize('command', ['train', 'test'])
+def test_the_file_is_named(write, capsys, command, name):
+    arguments = [command, write(FAULTS[name]), *(['weights.pth'] if command == 'test' else [])]
+    code, printed = _ended(capsys, *arguments, '--cfg-options', 'train_dataloader.num_workers=0')
+    message = printed.split('\nerror: ')[-1]
+    assert (code, FAULTS[name].said in message) == (2, True), printed[-2000:]
+    assert 'Traceback' not in printed
+    assert len(message.splitlines()) <= 4
+
+
+@pytest.mark.parametrize('name', FAULTS)
+def test_check_data_finds_it(write, capsys, name):
+    code, printed = _ended(capsys, 'check_data', write(FAULTS[name]), '--nproc', '1')
+    assert (code, FAULTS[name].checked in ' '.join(printed.split())) == (1, True), printed[-2000:]
+
+
+def test_errors_of_workers_have_no_traceback(write, capsys):
+    code, printed = _ended(capsys, 'train', write(FAULTS['larger label map']), '--cfg-options',
+                           'train_dataloader.num_workers=1')
+    assert code == 2
+    assert 'labels/1.png: the label map has 60 x 50 pixels' in printed.split('\nerror: ')[-1]
+    assert 'Traceback' not in printed
