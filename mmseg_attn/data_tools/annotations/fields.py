@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 import unicodedata
 from pathlib import Path, PurePosixPath
 
@@ -92,7 +91,8 @@ def number_of(value: object, where: str) -> float:
     Raises:
         UserError: it is no number, or none that an image can have.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    # Only nan is not equal to itself; math.isnan fails on whole numbers that are too long for a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise UserError(f'{where}: {shown(value)} is no number')
     if abs(value) > FARTHEST:
         raise UserError(f'{where}: {shown(value)} is farther away than {FARTHEST:,.0f} pixels')

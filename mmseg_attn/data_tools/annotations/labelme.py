@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import posixpath
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -91,12 +92,14 @@ def _image(content: dict, folder: Path, images: Path | None, file: Path) -> tupl
     """The file that holds the image, the suffix of the image, and whether it is embedded."""
     name = field(content, 'imagePath', str, str(file)).replace('\\', '/')
     where = f"{file}: 'imagePath'"
+    # Seen from the folder, which `..` may lead out of.
+    inner = posixpath.normpath(posixpath.join(file.parent.relative_to(folder).as_posix(), name))
     if images is not None:
         path = find_file(images, inner_path(PurePosixPath(name).name, where))
-    elif content.get('imageData') and ('..' in name.split('/') or name.startswith('/') or name[1:2] == ':'):
+    elif content.get('imageData') and (inner.startswith(('../', '/')) or name[1:2] == ':'):
         path = None  # elsewhere, and not needed
     else:
-        path = find_file(file.parent, inner_path(name, f'{where} (--images DIR says where the images are)'))
+        path = find_file(folder, inner_path(inner, f'{where} (--images DIR says where the images are)'))
     if path is not None and path.is_file():
         return path, path.suffix, False
     if not content.get('imageData'):

@@ -51,13 +51,17 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Made:
-    """What became of an image: its size and the pixels of each value, or the problem."""
+    """What became of an image: its size and the pixels of each value, or the problem.
+
+    ``differs`` says what is there instead, where it is only compared.
+    """
     image: AnnotatedImage
     split: str
     size: Size = (0, 0)
     values: np.ndarray = field(default_factory=lambda: np.zeros(IGNORED + 1, np.int64))
     without_pixels: int = 0
     problem: str = ''
+    differs: str = ''
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,9 @@ def write_data_set(root: Path, annotations: Annotations, numbering: Numbering, s
         if was_there:
             _require_files(root, tasks, suffix, names)
             made = _all(partial(compare, drawing, root), tasks, nproc, 'Comparing with what is there')
+            differs = [one.differs for one in made if one.differs]
+            if differs:
+                raise UserError(_other(root, differs[0] + (f', and {len(differs) - 1:,} more' if differs[1:] else '')))
         else:
             with atomic_folder(root) as folder:
                 made = _all(partial(write, drawing, folder), tasks, nproc, 'Drawing the label maps')
@@ -184,14 +191,14 @@ def compare(drawing: Drawing, root: Path, task: tuple[AnnotatedImage, str]) -> M
     try:
         data, size = picture(drawing, image)
         label, without_pixels = _label(drawing, image, size)
-        image_path, label_path = places(root, image.name, split, drawing.suffix)
-        if not _same_label(label_path, label):
-            raise UserError(_other(root, f'{label_path} has other pixels'))
-        there = image_path.read_bytes()
-        if there != data and (_is_taken_as_it_is(drawing, image) or not _same_pixels(there, data)):
-            raise UserError(_other(root, f'{image_path} is another image'))
     except UserError as error:
         return Made(image, split, problem=str(error))
+    image_path, label_path = places(root, image.name, split, drawing.suffix)
+    if not _same_label(label_path, label):
+        return Made(image, split, differs=f'{label_path} has other pixels')
+    there = image_path.read_bytes()
+    if there != data and (_is_taken_as_it_is(drawing, image) or not _same_pixels(there, data)):
+        return Made(image, split, differs=f'{image_path} is another image')
     return Made(image, split, size, np.bincount(label.ravel(), minlength=IGNORED + 1), without_pixels)
 
 
