@@ -19,7 +19,7 @@ def write_image(path: Path, seed: int = 0, size: tuple[int, int] = SIZE, orienta
     image = Image.fromarray(pixels(seed, size))
     exif = image.getexif()
     exif[0x0112] = orientation
-    image.save(path, exif=exif if orientation != 1 else None)
+    image.save(path, **(dict(exif=exif) if orientation != 1 else {}))
 
 
 def shape(label: str, kind: str, *points: tuple[float, float], **more: object) -> dict:
@@ -49,7 +49,7 @@ def base64_of(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
 
 
-def coco(path: Path, annotations: list[dict], **more: object) -> Path:
+def coco(path: Path, annotations: list[dict], /, **more: object) -> Path:
     """Images 1.png and 2.png in the folder images beside the file, ids 7 and 9; classes cat (3) and dog (1)."""
     for i in (1, 2):
         write_image(path.parent / 'images' / f'{i}.png', i)

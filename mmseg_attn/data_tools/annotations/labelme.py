@@ -52,10 +52,10 @@ def _notes(folder: Path, images: list[AnnotatedImage], points: int) -> list[str]
         image.source.with_suffix(suffix) for image in images if image.embedded for suffix in IMAGE_SUFFIXES}
     other = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path not in used
                    and not _hidden(path, folder))
-    notes = [f'{points:,} shapes of type point have no area and were left out'] if points else []
+    notes = [f'left out, for they have no area: points: {points:,}'] if points else []
     if other:
-        notes.append(f'{len(other):,} images have no JSON file and were left out, such as {other[0]}. One without any '
-                     'object counts as background once it is saved in labelme')
+        notes.append(f'left out, for they have no JSON file: images: {len(other):,}, such as {other[0]}. Save those '
+                     'without any object in labelme too')
     return notes
 
 

@@ -8,7 +8,7 @@ def lines_of(written: Written) -> list[str]:
     """Numbers of the images, and for each class its share of the pixels and the images that it occurs in."""
     parts = [[one for one in written.images if one.split == split] for split in SPLITS]
     totals = [sum(one.values for one in part) for part in parts]
-    head = ', '.join(f'{len(part):,} images in {split}' for part, split in zip(parts, SPLITS, strict=True))
+    head = 'Images: ' + ', '.join(f'{split} {len(part):,}' for part, split in zip(parts, SPLITS, strict=True))
     rows = [*enumerate(written.classes)]
     if any(total[IGNORED] for total in totals):
         rows.append((IGNORED, '(ignored)'))

@@ -308,11 +308,10 @@ def _notes(annotations: Annotations, numbering: Numbering, made: list[Made], as_
     without_pixels = sum(one.without_pixels for one in made)
     notes = [*annotations.notes, *numbering.notes]
     if empty:
-        what = f'all pixels are {"ignored" if numbering.fill == IGNORED else numbering.classes[0]}'
-        notes.append(f'{len(empty):,} images have no shape: {what}. {", ".join(empty[:FIRST])}'
-                     f'{" ..." if empty[FIRST:] else ""}')
+        what = 'ignored' if numbering.fill == IGNORED else numbering.classes[0]
+        notes.append(f'all pixels {what}, for they have no shape: images: {len(empty):,}, such as {empty[0]}')
     if without_pixels:
-        notes.append(f'{without_pixels:,} shapes hold no centre of a pixel in their image, and so do not show')
+        notes.append(f'not to be seen, for they hold no centre of a pixel: shapes: {without_pixels:,}')
     if as_png:
         notes.append('the images are of several formats, and mmseg takes one: those of others were written as PNG')
     return notes
