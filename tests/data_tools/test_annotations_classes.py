@@ -81,7 +81,8 @@ def _images(count: int) -> list[AnnotatedImage]:
     return [AnnotatedImage(f'{i:03}', '.jpg', Path(), False, None, (), '') for i in range(count)]
 
 
-@pytest.mark.parametrize(('count', 'share', 'expected'), [(100, '0.2', 20), (3, '0.01', 1), (2, '0.5', 1), (7, '0.25', 2)])
+@pytest.mark.parametrize(('count', 'share', 'expected'), [
+    (100, '0.2', 20), (3, '0.01', 1), (2, '0.5', 1), (7, '0.25', 2)])
 def test_a_share_is_taken(count, share, expected):
     split = split_images(_images(count), share)
     assert sum(value == 'val' for value in split.values()) == expected
@@ -104,8 +105,10 @@ def test_a_file_of_names(tmp_path):
 
 @pytest.mark.parametrize(('val', 'message'), [
     ('0', '--val must be a share between 0 and 1, or a file with names, got 0'), ('1', 'a share between'),
-    ('-0.1', 'a share between'), ('nan', 'a share between'), ('0.9', r'--val 0.9 leaves 0 of 3 images to train on and 3'),
-    ('val', '--val val is neither a share such as 0.2 nor a file'), ('none.txt', 'leaves 3 of 3 images to train on and 0'),
+    ('-0.1', 'a share between'), ('nan', 'a share between'),
+    ('0.9', r'--val 0.9 leaves 0 of 3 images to train on and 3'),
+    ('val', '--val val is neither a share such as 0.2 nor a file'),
+    ('none.txt', 'leaves 3 of 3 images to train on and 0'),
     ('all.txt', 'leaves 0 of 3 images'),
     ('other.txt', "other.txt names '7', which is none of the annotated images, such as '000'; and 1 more")])
 def test_splits_that_do_not_work(tmp_path, monkeypatch, val, message):

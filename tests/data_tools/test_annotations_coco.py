@@ -110,7 +110,8 @@ def test_annotations_that_cannot_be_drawn(tmp_path, annotation, message):
 @pytest.mark.parametrize(('more', 'message'), [
     (dict(images=...), "has no 'images', but 'annotations', 'categories'"), (dict(categories=...), "no 'categories'"),
     (dict(annotations=...), "has no 'annotations'"), (dict(annotations={}), "'annotations' must be a list"),
-    (dict(annotations=[3]), r'annotations\[0\] must be an object'), (dict(images=[None]), r'images\[0\] must be an obj'),
+    (dict(annotations=[3]), r'annotations\[0\] must be an object'),
+    (dict(images=[None]), r'images\[0\] must be an obj'),
     (dict(images=[IMAGE, IMAGE]), r'images\[1\] has the id 7 of another image'),
     (dict(images=[IMAGE | dict(file_name='../1.png')]), "'../1.png' lies outside of the folder"),
     (dict(images=[IMAGE | dict(file_name='a/../../1.png')]), 'lies outside of the folder'),
@@ -130,7 +131,7 @@ def test_files_that_are_not_of_coco(tmp_path, more, message):
 
 
 def test_no_folder_of_images(tmp_path):
-    with pytest.raises(UserError, match='--images .*missing is no folder'):
+    with pytest.raises(UserError, match=r'--images .*missing is no folder'):
         read_coco(coco(tmp_path / 'a.json', []), tmp_path / 'missing')
-    with pytest.raises(UserError, match='b.json cannot be read: No such file'):
+    with pytest.raises(UserError, match=r'b.json cannot be read: No such file'):
         _read(tmp_path / 'b.json')

@@ -130,7 +130,7 @@ def test_elements_within_elements_without_end(tmp_path):
 
 
 def test_no_file_and_no_folder_of_images(tmp_path):
-    with pytest.raises(UserError, match='--images .*missing is no folder'):
+    with pytest.raises(UserError, match=r'--images .*missing is no folder'):
         read_cvat(cvat(tmp_path / 'a.xml', ''), tmp_path / 'missing')
-    with pytest.raises(UserError, match='b.xml cannot be read: No such file'):
+    with pytest.raises(UserError, match=r'b.xml cannot be read: No such file'):
         read_cvat(tmp_path / 'b.xml', tmp_path)

@@ -1,6 +1,7 @@
 """Shapes become pixels by one rule, that of the centres."""
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,7 +52,7 @@ def test_polygons(points):
 def test_a_polygon_far_beyond_the_image():
     points = [(-10**6, -10**6), (10**6, -10**6), (10**6, 10**6), (-10**6, 10**6)]
     assert _drawn(Polygons((np.array(points, float), ))).all()
-    assert not _drawn(Polygons((np.array(points, float) + [3 * 10**6, 0], ))).any()
+    assert not _drawn(Polygons((np.array(points) + np.array([3e6, 0]), ))).any()
 
 
 @pytest.mark.parametrize('seed', range(5))
@@ -104,7 +105,7 @@ def test_ellipses(centre, radii, degrees):
     [(3, -1e6), (3, 1e6)]])
 def test_lines(points, width):
     expected = np.zeros(SIZE[::-1], bool)
-    for start, end in zip(points[:-1], points[1:], strict=True):
+    for start, end in pairwise(points):
         # The distance to many points of the segment.
         near = np.array(start) + np.linspace(0, 1, 40001)[:, None] * np.subtract(end, start)
         near = near[np.abs(near - [5, 3]).max(axis=1) < 40] if np.abs(near).max() < 1e5 else np.array(
@@ -135,7 +136,8 @@ def test_bitmaps():
 
 
 @pytest.mark.parametrize(('outline', 'message'), [
-    (Runs(np.array([10**18]), (0, 0, 10**9, 10**9), True), '1000000000 x 1000000000 pixels at column 0, row 0 does not'),
+    (Runs(np.array([10**18]), (0, 0, 10**9, 10**9), True),
+     '1000000000 x 1000000000 pixels at column 0, row 0 does not'),
     (Runs(np.array([6]), (9, 0, 3, 2), True), 'does not lie in the image of 11 x 7'),
     (Bitmap(b'', (-1, 0, 3, 2)), 'at column -1'),
     (Bitmap(_png([[1]]), (0, 0, 3, 2)), 'the mask has 1 x 1 pixels, and its two points are those of 3 x 2'),

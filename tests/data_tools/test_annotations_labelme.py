@@ -151,7 +151,8 @@ def test_shapes_that_cannot_be_drawn(tmp_path, shapes, message):
     (dict(imagePath='b.png', imageData='AAAA'), "'imageData' is no picture in JPEG, PNG"),
     (dict(imagePath='b.png', imageData=['AAAA']), "'imageData' must be a text"),
     (dict(imageWidth=10**9), "'imageWidth' must be from 1 to 1,048,576 pixels, and is 1000000000"),
-    (dict(imageWidth=0), "'imageWidth' must be from 1"), (dict(imageHeight=True), 'must be a whole number, and is True'),
+    (dict(imageWidth=0), "'imageWidth' must be from 1"),
+    (dict(imageHeight=True), 'must be a whole number, and is True'),
     (dict(imageHeight='9'), "'imageHeight' must be a whole number, and is '9'")])
 def test_images_that_cannot_be_found(tmp_path, more, message):
     write_image(tmp_path / 'labels' / 'a.png')

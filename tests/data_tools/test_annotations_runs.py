@@ -47,7 +47,8 @@ def test_runs_that_fit():
 
 
 @pytest.mark.parametrize(('counts', 'message'), [
-    ([0, 4, 1], 'a mask of 3 x 2 pixels: their sum is 5'), ([], 'their sum is 0'), ([7, -1], 'whole numbers from 0 to 6'),
+    ([0, 4, 1], 'a mask of 3 x 2 pixels: their sum is 5'), ([], 'their sum is 0'),
+    ([7, -1], 'whole numbers from 0 to 6'),
     ([3.0, 3], 'some are no whole'), (['3', 3], 'some are no'), ([True, 5], 'some are no'), ([10**400], 'some are no')])
 def test_runs_that_do_not_fit(counts, message):
     with pytest.raises(UserError, match=f'^here: .*{message}'):

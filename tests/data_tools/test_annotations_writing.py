@@ -164,8 +164,10 @@ def test_a_file_or_an_empty_folder_in_the_way(tmp_path):
 @pytest.mark.parametrize(('change', 'message'), [
     (lambda folder: write_image(folder / '3.png', 3, (9, 13)),
      r'3.json: annotated as 13 x 9 pixels, and .*3.png has 9 x 13: the annotations are of another image'),
-    (lambda folder: labelme(folder / '3.json', [], imageWidth=10**6, imageHeight=10**6), '1000000 x 1000000 pixels, and'),
-    (lambda folder: (folder / '3.png').write_bytes((folder / '3.png').read_bytes()[:-20]), r'3.json: the image .*3.png '),
+    (lambda folder: labelme(folder / '3.json', [], imageWidth=10**6, imageHeight=10**6),
+     '1000000 x 1000000 pixels, and'),
+    (lambda folder: (folder / '3.png').write_bytes((folder / '3.png').read_bytes()[:-20]),
+     r'3.json: the image .*3.png '),
     (lambda folder: (folder / '3.png').write_bytes(b''), r'3.json: the image .*3.png is empty'),
     (lambda folder: (folder / '3.png').write_text('<html>'), r'the image .*3.png is no image that Pillow can read'),
     (lambda folder: labelme(folder / '3.json', [shape('cat', 'mask', (0, 0), (1, 1), mask='AAAA')]),
@@ -234,7 +236,8 @@ def test_images_of_several_formats_become_png(tmp_path):
         size = dict(imageWidth=HEIGHT, imageHeight=WIDTH) if orientation == 6 else {}
         labelme(folder / f'{name[0]}.json', [CAT], imagePath=name, **size)
     written = _write(folder, root)
-    assert written.notes == ['the images are of several formats, and mmseg takes one: those of others were written as PNG']
+    assert written.notes == [
+        'the images are of several formats, and mmseg takes one: those of others were written as PNG']
     for one in written.images:
         path = root / 'images' / one.split / f'{one.image.name}.png'
         np.testing.assert_array_equal(imread(path), imread(one.image.source))
@@ -286,8 +289,8 @@ def test_labelme_shows_images_as_their_orientation_says(tmp_path, orientation):
     assert _label(root, '1').shape == imread(next(root.glob('images/*/1.png'))).shape[:2]
     if turned:
         labelme(folder / '1.json', [CAT])
-        with pytest.raises(UserError, match=f'annotated as 13 x 9 pixels, and .*1.png has 9 x 13. They are of the image '
-                                            f'without its EXIF orientation {orientation}, by which'):
+        with pytest.raises(UserError, match=f'annotated as 13 x 9 pixels, and .*1.png has 9 x 13. They are of the '
+                                            f'image without its EXIF orientation {orientation}, by which'):
             _write(folder, tmp_path / 'other')
 
 
@@ -300,7 +303,7 @@ def test_coco_does_not_say_what_its_images_look_like(tmp_path, orientation):
     if orientation == 1:
         assert _write(tmp_path, tmp_path / 'mine', annotations=annotations, val='0.5')
     else:
-        message = 'has 9 x 13. They are of the' if orientation >= 5 else 'COCO does not say whether the annotations are of'
+        message = 'has 9 x 13. They are of the' if orientation >= 5 else 'COCO does not say whether the annotations'
         with pytest.raises(UserError, match=f'{message}.*\\. Save the image without it'):
             _write(tmp_path, tmp_path / 'mine', annotations=annotations, val='0.5')
     if orientation >= 5:
@@ -319,7 +322,8 @@ def test_names_with_folders_and_in_all_alphabets(tmp_path):
         labelme(folder / f'{name}.json', [CAT])
     _write(folder, root)
     for kind in ('images', 'labels'):
-        found = {path.relative_to(split).as_posix() for split in (root / kind).iterdir() for path in split.rglob('*.png')}
+        found = {path.relative_to(split).as_posix() for split in (root / kind).iterdir()
+                 for path in split.rglob('*.png')}
         assert found == {'sub/a b.png', 'other/a b.png', '図.png', 'é.b.png'}
 
 
@@ -386,5 +390,6 @@ def test_places_where_no_config_can_be(tmp_path, name, message):
 
 
 def test_the_text_fits_the_lines_of_the_base(tmp_path):
-    text = config_text(_write(labelme_folder(tmp_path / 'a'), Path(os.path.relpath(tmp_path / 'mine'))), tmp_path / 'c.py')
+    written = _write(labelme_folder(tmp_path / 'a'), tmp_path / 'mine')
+    text = config_text(written, tmp_path / 'c.py')
     assert all(len(line) <= 120 for line in text.splitlines() if '_base_' not in line and 'data_root' not in line)
