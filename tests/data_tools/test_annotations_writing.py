@@ -104,6 +104,16 @@ def test_without_background(tmp_path):
     assert lines_of(written)[-1].startswith('  255  (ignored)')
 
 
+def test_a_background_that_does_not_occur_is_told(tmp_path):
+    folder = labelme_folder(tmp_path / 'a', 2)
+    shapes = [shape('a', 'rectangle', (0, 0), (13, 9)), shape('b', 'rectangle', (5, 0), (9, 9))]
+    for i in range(2):
+        labelme(folder / f'{i}.json', shapes)
+    assert _write(folder, tmp_path / 'mine').notes == [
+        'no pixel is background, so that it is a class that cannot be learnt: with --no-background there is none']
+    assert _write(folder, tmp_path / 'other', background=False).notes == []
+
+
 @pytest.mark.parametrize('options', [dict(nproc=2), dict(link=True)])
 def test_several_processes_and_links_make_the_same(tmp_path, options):
     folder = labelme_folder(tmp_path / 'a')
