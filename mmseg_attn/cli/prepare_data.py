@@ -132,13 +132,16 @@ def prepare_annotations(args: argparse.Namespace, nproc: int) -> None:
 def _check_annotation_arguments(args: argparse.Namespace) -> None:
     """
     Raises:
-        UserError: the width of lines is no number above 0, or the data set would lie among what it is made of.
+        UserError: the width of lines is no number above 0, the data set would lie among what it is made of, or the
+            config in the data set.
     """
     if not 0 < args.line_width <= 1000:
         raise UserError(f'--line-width must be from 0 to 1000 pixels, got {args.line_width:g}')
     for source in (args.source, args.images):
         if source is not None and source.is_dir() and args.data_root.resolve().is_relative_to(source.resolve()):
             raise UserError(f'--data-root {args.data_root} lies in {source}, which it is made of: choose another')
+    if args.write_config is not None and args.write_config.resolve().is_relative_to(args.data_root.resolve()):
+        raise UserError(f'--write-config {args.write_config} lies in the data set: choose another place')
 
 
 def next_steps(args: argparse.Namespace) -> str:
@@ -160,7 +163,8 @@ def main(args: argparse.Namespace) -> None:
     try:
         prepare(args)
     except KeyboardInterrupt:
-        print('\nInterrupted. The same command goes on where it stopped.', file=sys.stderr)
+        again = 'begins anew' if args.data in ANNOTATIONS else 'goes on where it stopped'
+        print(f'\nInterrupted. The same command {again}.', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
         # Such as a full disk or a folder that must not be written to; the file is the user's to mend.

@@ -51,7 +51,7 @@ def test_all_kinds_of_shapes(tmp_path):
     (tmp_path / 'mask').write_bytes(mask.getvalue())
     labelme(tmp_path / 'a.json', [
         shape('p', 'polygon', (0, 0), (4, 0), (4, 4)), shape('r', 'rectangle', (8, 6), (6, 2)),
-        shape('q', 'rectangle', (0, 5), (2, 5), (2, 8), (0, 8)), shape('c', 'circle', (5, 5), (8, 9)),
+        shape('q', 'oriented_rectangle', (0, 5), (2, 5), (2, 8), (0, 8)), shape('c', 'circle', (5, 5), (8, 9)),
         shape('l', 'line', (1, 1), (5, 5)), shape('s', 'linestrip', (1, 1), (5, 5), (9, 1)),
         shape('m', 'mask', (10, 1), (12, 2), mask=base64_of(tmp_path / 'mask')), shape('point', 'point', (1, 1)),
         shape('old', None, (0, 0), (4, 0), (4, 4))])
@@ -80,6 +80,12 @@ def test_where_the_image_is(tmp_path):
                        imageData=base64_of(tmp_path / 'elsewhere' / 'a.png'))
         image, = _read(folder).images
         assert (image.source, image.suffix, image.embedded) == (file, '.png', True)
+
+
+def test_a_colon_in_a_name_is_no_drive(tmp_path):
+    write_image(tmp_path / '2026-01-01T12:30.png')
+    labelme(tmp_path / '2026-01-01T12:30.json', [])
+    assert _read(tmp_path).images[0].name == '2026-01-01T12:30'
 
 
 def test_accents_of_another_encoding(tmp_path):
@@ -121,6 +127,7 @@ TRIANGLE = [(0, 0), (4, 0), (4, 4)]
     ([shape('a', ['x'], *TRIANGLE)], r"the shape_type \['x'\] is unknown"),
     ([shape('', 'polygon', *TRIANGLE)], "shape 1: 'label' must be the name of a class, and is ''"),
     ([shape('a\nb', 'polygon', *TRIANGLE)], r"must be the name of a class, and is 'a\\nb'"),
+    ([shape('\ud800', 'polygon', *TRIANGLE)], r"must be the name of a class, and is '\\ud800'"),
     ([shape(3, 'polygon', *TRIANGLE)], "shape 1: 'label' must be a text, and is 3"),
     ([dict(label='a')], "shape 1 \\('a'\\) has no 'points', but 'label'"),
     ([7], r'shape 1 must be an object \{...\}, and is 7'),
@@ -139,6 +146,8 @@ def test_shapes_that_cannot_be_drawn(tmp_path, shapes, message):
 
 @pytest.mark.parametrize(('more', 'message'), [
     (dict(imagePath='b.png'), r'its image .*b.png does not exist, and there is no imageData'),
+    (dict(imagePath='a.jpg'), r'its image .*a.jpg does not exist; there is a.png, and there is no imageData'),
+    (dict(imagePath='\ud800.png'), r"'\\ud800.png' is no name of a file"),
     (dict(imagePath='../a.png'), r"'imagePath' \(--images DIR says where the images are\): '../a.png' lies outside"),
     (dict(imagePath='/etc/passwd'), "'/etc/passwd' lies outside"),
     (dict(imagePath='C:\\a.png'), "'C:/a.png' lies outside"),

@@ -133,7 +133,9 @@ def test_links_across_disks_are_copies(tmp_path, monkeypatch):
 
 def test_a_repeated_run_compares_and_changes_nothing(tmp_path):
     folder, root = labelme_folder(tmp_path / 'a'), tmp_path / 'mine'
-    first, files = _write(folder, root), tree(root)
+    first = _write(folder, root)
+    (root / '.DS_Store').write_text('')
+    files = tree(root)
     times = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
     again = _write(folder, root)
     assert (first.was_there, again.was_there) == (False, True)
@@ -289,17 +291,18 @@ def test_images_in_the_json_files(tmp_path):
 
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_labelme_shows_images_as_their_orientation_says(tmp_path, orientation):
-    folder, root = labelme_folder(tmp_path / 'a'), tmp_path / 'mine'
-    write_image(folder / '1.png', 1, orientation=orientation)
+    folder, root = tmp_path / 'a', tmp_path / 'mine'
     turned = orientation >= 5
     size = dict(imageWidth=HEIGHT, imageHeight=WIDTH) if turned else {}
-    labelme(folder / '1.json', [CAT], **size)
+    for name, more in (('0', {}), ('1', dict(orientation=orientation))):
+        write_image(folder / f'{name}.jpg', **more)
+        labelme(folder / f'{name}.json', [CAT], imagePath=f'{name}.jpg', **(size if more else {}))
     written = _write(folder, root)
     assert written.images[1].size == (SIZE[::-1] if turned else SIZE)
-    assert _label(root, '1').shape == imread(next(root.glob('images/*/1.png'))).shape[:2]
+    assert _label(root, '1').shape == imread(next(root.glob('images/*/1.jpg'))).shape[:2]
     if turned:
-        labelme(folder / '1.json', [CAT])
-        with pytest.raises(UserError, match=f'annotated as 13 x 9 pixels, and .*1.png has 9 x 13. They are of the '
+        labelme(folder / '1.json', [CAT], imagePath='1.jpg')
+        with pytest.raises(UserError, match=f'annotated as 13 x 9 pixels, and .*1.jpg has 9 x 13. They are of the '
                                             f'image without its EXIF orientation {orientation}, by which'):
             _write(folder, tmp_path / 'other')
 
@@ -307,8 +310,10 @@ def test_labelme_shows_images_as_their_orientation_says(tmp_path, orientation):
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_coco_does_not_say_what_its_images_look_like(tmp_path, orientation):
     box = [dict(segmentation=[[1, 2, 6, 2, 6, 7, 1, 7]])]
-    coco(tmp_path / 'a.json', box)
-    write_image(tmp_path / 'images' / '1.png', orientation=orientation)
+    images = [dict(id=i, file_name=f'{i}.jpg', width=WIDTH, height=HEIGHT) for i in (7, 9)]
+    coco(tmp_path / 'a.json', box, images=images)
+    for i in (7, 9):
+        write_image(tmp_path / 'images' / f'{i}.jpg', orientation=orientation if i == 7 else 1)
     annotations = read_coco(tmp_path / 'a.json', tmp_path / 'images')
     if orientation == 1:
         assert _write(tmp_path, tmp_path / 'mine', annotations=annotations, val='0.5')
@@ -317,10 +322,8 @@ def test_coco_does_not_say_what_its_images_look_like(tmp_path, orientation):
         with pytest.raises(UserError, match=f'{message}.*\\. Save the image without it'):
             _write(tmp_path, tmp_path / 'mine', annotations=annotations, val='0.5')
     if orientation >= 5:
-        images = [dict(id=7, file_name='1.png', width=HEIGHT, height=WIDTH),
-                  dict(id=9, file_name='2.png', width=WIDTH, height=HEIGHT)]
+        images[0] |= dict(width=HEIGHT, height=WIDTH)
         coco(tmp_path / 'a.json', box, images=images)
-        write_image(tmp_path / 'images' / '1.png', orientation=orientation)
         assert _write(tmp_path, tmp_path / 'turned', val='0.5',
                       annotations=read_coco(tmp_path / 'a.json', tmp_path / 'images'))
 

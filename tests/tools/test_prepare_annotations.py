@@ -9,6 +9,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmseg_attn.cli.prepare_data import LINE_WIDTH
+from mmseg_attn.data_tools.annotations import labelme as labelme_reader
 from tests.data_tools.annotated import coco, cvat, labelme, labelme_folder, shape, write_image
 from tests.docs.pages import commands, pages
 from tests.docs.small import small_options
@@ -118,6 +119,7 @@ def test_lines_are_as_wide_as_those_of_labelme():
     (['labelme', 'a', '--nproc', '0'], '--nproc must be at least 1, got 0'),
     (['labelme', 'a', '--write-config', 'x'], '--write-config x: a config is a file NAME.py'),
     (['labelme', 'a', '--data-root', 'a/mine'], '--data-root a/mine lies in a, which it is made of: choose another'),
+    (['labelme', 'a', '--write-config', 'mine/mine.py'], '--write-config mine/mine.py lies in the data set'),
     (['labelme', 'one'], 'one has 1 annotated images: one to train and one to validate on are the least'),
     (['coco', 'a/0.json', '--images', 'a'], "a/0.json has no 'categories', but 'version', 'flags', 'shapes'"),
     (['coco', 'a', '--images', 'a'], 'a cannot be read: Is a directory'),
@@ -136,6 +138,16 @@ def test_errors_of_the_user(tmp_path, monkeypatch, capsys, arguments, message):
     assert message in fails_here(capsys, 'prepare_data', *arguments)
     left = {name: content for name, content in tree(tmp_path).items() if not name.endswith('.lock')}
     assert left == files
+
+
+def test_an_interruption_is_told(tmp_path, monkeypatch, capsys):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(labelme_reader, 'read_labelme', interrupted)
+    with pytest.raises(SystemExit) as exit_:
+        run_here('prepare_data', 'labelme', 'a', '--data-root', 'mine')
+    assert exit_.value.code == 130
+    assert 'The same command begins anew' in capsys.readouterr().err
 
 
 def test_errors_in_several_processes_are_messages_too(tmp_path):

@@ -47,14 +47,16 @@ def draw(shapes: tuple[Shape, ...], numbers: dict[str, int], size: Size, fill: i
     Raises:
         UserError: a mask does not fit the image.
     """
-    regions = [(numbers[shape.label], region_of(shape, size, line_width)) for shape in shapes]
     if larger_first:
-        regions.sort(key=lambda pair: pair[1].area, reverse=True)
-    label = np.full(size[::-1], fill, np.uint8)
-    for number, region in regions:
+        # Drawn twice, and not all kept: a thousand of the size of the image would take a thousand times its memory.
+        shapes = tuple(sorted(shapes, key=lambda shape: region_of(shape, size, line_width).area, reverse=True))
+    label, without_pixels = np.full(size[::-1], fill, np.uint8), 0
+    for shape in shapes:
+        region = region_of(shape, size, line_width)
         height, width = region.inside.shape
-        label[region.top:region.top + height, region.left:region.left + width][region.inside] = number
-    return label, sum(region.area == 0 for _, region in regions)
+        label[region.top:region.top + height, region.left:region.left + width][region.inside] = numbers[shape.label]
+        without_pixels += region.area == 0
+    return label, without_pixels
 
 
 def region_of(shape: Shape, size: Size, line_width: float) -> Region:
@@ -127,9 +129,12 @@ def _inside_polygon(points: np.ndarray, window: Box) -> np.ndarray:
         first, end = (min(max(int(np.ceil(y - 0.5)), top), top + height) for y in (y0, y1))
         if first < end:
             rows = np.arange(first, end)
-            x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-            columns = np.clip(np.ceil(x - 0.5), left, left + width).astype(int)
-            crossings[rows - top, columns - left] ^= True
+            columns = np.ceil(x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0)) - 0.5)
+            # The quotient is rounded, and a centre on the edge may be missed by one; the products are exact for most.
+            reach = (rows + 0.5 - y0) * (x1 - x0)
+            columns -= (columns - 0.5 - x0) * (y1 - y0) >= reach
+            columns += (columns + 0.5 - x0) * (y1 - y0) < reach
+            crossings[rows - top, np.clip(columns, left, left + width).astype(int) - left] ^= True
     return np.logical_xor.accumulate(crossings, axis=1)[:, :width]
 
 

@@ -73,9 +73,14 @@ def require(value: object, kind: type, where: str) -> object:
 
 def label_of(node: dict, key: str, where: str) -> str:
     label = field(node, key, str, where).strip()
-    if not label or any(unicodedata.category(character) == 'Cc' for character in label):
+    if not label or not _can_be_written(label):
         raise UserError(f'{where}: {key!r} must be the name of a class, and is {shown(node[key])}')
     return label
+
+
+def _can_be_written(text: str) -> bool:
+    """Whether there are no control characters in it, and no halves of characters, which JSON can hold."""
+    return not {'Cc', 'Cs'} & {unicodedata.category(character) for character in text}
 
 
 def side_of(value: object, where: str) -> int:
@@ -132,13 +137,18 @@ def inner_path(name: str, where: str) -> PurePosixPath:
         UserError: it is absolute, leaves the folder, or has a part that begins with a dot, which mmseg passes over.
     """
     path = PurePosixPath(name.replace('\\', '/'))
-    if not path.name or any(unicodedata.category(character) == 'Cc' for character in name):
+    if not path.name or not _can_be_written(name):
         raise UserError(f'{where}: {shown(name)} is no name of a file')
-    if path.is_absolute() or '..' in path.parts or ':' in path.parts[0]:
+    if path.is_absolute() or '..' in path.parts or has_drive(name):
         raise UserError(f'{where}: {shown(name)} lies outside of the folder of the images')
     if any(part.startswith('.') for part in path.parts):
         raise UserError(f'{where}: {shown(name)} begins with a dot, and mmseg passes over such files: rename it')
     return path
+
+
+def has_drive(name: str) -> bool:
+    """Whether it begins in the root of a drive of Windows, such as ``C:``."""
+    return name[1:2] == ':' and name[0].isalpha()
 
 
 def find_file(folder: Path, path: PurePosixPath) -> Path:

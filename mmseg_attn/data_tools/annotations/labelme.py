@@ -9,15 +9,15 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.image_files import IMAGE_SUFFIXES
+from mmseg_attn.common.image_files import IMAGE_SUFFIXES, hint_at
 from mmseg_attn.data_tools.parallel import run_parallel
 
 from .content import AnnotatedImage, Annotations, Bitmap, Box, Ellipse, Line, Polygons, Shape
-from .fields import field, find_file, inner_path, label_of, points_of, read_json, require, shown, side_of
+from .fields import field, find_file, has_drive, inner_path, label_of, points_of, read_json, require, shown, side_of
 
 # Type of a shape -> least and most of its points.
-POINTS = {'polygon': (3, None), 'rectangle': (2, 4), 'circle': (2, 2), 'line': (2, 2), 'linestrip': (2, None),
-          'mask': (2, 2)}
+POINTS = {'polygon': (3, None), 'rectangle': (2, 4), 'oriented_rectangle': (4, 4), 'circle': (2, 2),
+          'line': (2, 2), 'linestrip': (2, None), 'mask': (2, 2)}
 WITHOUT_AREA = ('point', 'points')
 MAGIC = {b'\xff\xd8\xff': '.jpg', b'\x89PNG': '.png', b'BM': '.bmp', b'II*\0': '.tif', b'MM\0*': '.tif'}
 
@@ -96,15 +96,16 @@ def _image(content: dict, folder: Path, images: Path | None, file: Path) -> tupl
     inner = posixpath.normpath(posixpath.join(file.parent.relative_to(folder).as_posix(), name))
     if images is not None:
         path = find_file(images, inner_path(PurePosixPath(name).name, where))
-    elif content.get('imageData') and (inner.startswith(('../', '/')) or name[1:2] == ':'):
+    elif content.get('imageData') and (inner.startswith(('../', '/')) or has_drive(name)):
         path = None  # elsewhere, and not needed
     else:
-        path = find_file(folder, inner_path(inner, f'{where} (--images DIR says where the images are)'))
+        path = find_file(folder, inner_path(name if has_drive(name) else inner,
+                                            f'{where} (--images DIR says where the images are)'))
     if path is not None and path.is_file():
         return path, path.suffix, False
     if not content.get('imageData'):
-        raise UserError(f'{file}: its image {path} does not exist, and there is no imageData in the file.\n'
-                        '  Put it there, or say with --images DIR where the images are')
+        raise UserError(f'{file}: its image {path} does not exist{hint_at(path)}, and there is no imageData in the '
+                        'file.\n  Put it there, or say with --images DIR where the images are')
     data = embedded_image(content, str(file))
     suffix = next((suffix for magic, suffix in MAGIC.items() if data.startswith(magic)), None)
     if suffix is None:

@@ -250,7 +250,8 @@ def _orientation(data: bytes) -> tuple[int, Size | None]:
     """The EXIF orientation, and the size without it."""
     try:
         image = Image.open(io.BytesIO(data))
-        return image.getexif().get(ExifTags.Base.Orientation, 1), image.size
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return orientation if orientation in range(2, 9) else 1, image.size
     except Exception:  # read by OpenCV alone
         return 1, None
 
@@ -295,7 +296,10 @@ def _require_files(root: Path, tasks: list[tuple[AnnotatedImage, str]], suffix: 
 
 
 def _files(root: Path) -> Iterator[Path]:
-    return (path for path in root.rglob('*') if not path.is_dir()) if root.is_dir() else iter([root])
+    """Without those that programs which show folders leave in them."""
+    if not root.is_dir():
+        return iter([root])
+    return (path for path in root.rglob('*') if not path.is_dir() and not path.name.startswith('.'))
 
 
 def _other(root: Path, reason: str) -> str:
