@@ -7,6 +7,7 @@ out and share none. Where an outline crosses itself, what is enclosed twice is o
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from mmseg_attn.common.errors import UserError
 from .content import Bitmap, Box, Ellipse, Line, Polygons, Runs, Shape, Size
 
 IGNORED = 255
+AT_ONCE = 1 << 18  # crossings of edges and rows
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,33 @@ def _polygons(outline: Polygons, size: Size) -> Region:
 
 def _inside_polygon(points: np.ndarray, window: Box) -> np.ndarray:
     left, top, width, height = window
-    # A centre is inside if an odd number of edges cross its row left of it.
-    crossings = np.zeros((height, width + 1), bool)
-    for one, other in zip(points, np.roll(points, -1, axis=0), strict=True):
-        # From above to below, so that neighbours compute the same crossings with a common edge.
-        (x0, y0), (x1, y1) = (one, other) if one[1] <= other[1] else (other, one)
-        first, end = (min(max(int(np.ceil(y - 0.5)), top), top + height) for y in (y0, y1))
-        if first < end:
-            rows = np.arange(first, end)
-            columns = np.ceil(x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0)) - 0.5)
-            # The quotient is rounded, and a centre on the edge may be missed by one; the products are exact for most.
-            reach = (rows + 0.5 - y0) * (x1 - x0)
-            columns -= (columns - 0.5 - x0) * (y1 - y0) >= reach
-            columns += (columns + 0.5 - x0) * (y1 - y0) < reach
-            crossings[rows - top, np.clip(columns, left, left + width).astype(int) - left] ^= True
-    return np.logical_xor.accumulate(crossings, axis=1)[:, :width]
+    others = np.roll(points, -1, axis=0)
+    # From above to below, so that neighbours compute the same crossings with a common edge.
+    down = (points[:, 1] <= others[:, 1])[:, None]
+    starts, ends = np.where(down, points, others), np.where(down, others, points)
+    # The rows whose centres lie between the ends.
+    first, end = (np.clip(np.ceil(y - 0.5), top, top + height).astype(np.int64) for y in (starts[:, 1], ends[:, 1]))
+    counts = end - first
+    # A centre is inside if an odd number of edges cross its row left of it. Sums of uint8 stay odd or even beyond 255.
+    crossings = np.zeros((height, width + 1), np.uint8)
+    for edges in _portions(counts):
+        n = counts[edges]
+        x0, y0, x1, y1 = np.repeat(np.concatenate([starts[edges], ends[edges]], axis=1), n, axis=0).T
+        rows = np.arange(n.sum()) + np.repeat(first[edges] - (np.cumsum(n) - n), n)
+        columns = np.ceil(x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0)) - 0.5)
+        # The quotient is rounded, and a centre on the edge may be missed by one; the products are exact for most.
+        reach = (rows + 0.5 - y0) * (x1 - x0)
+        columns -= (columns - 0.5 - x0) * (y1 - y0) >= reach
+        columns += (columns + 0.5 - x0) * (y1 - y0) < reach
+        np.add.at(crossings, (rows - top, np.clip(columns, left, left + width).astype(np.int64) - left), 1)
+    return np.cumsum(crossings, axis=1, dtype=np.uint8)[:, :width] % 2 == 1
+
+
+def _portions(counts: np.ndarray) -> Iterator[slice]:
+    """Parts of the edges that together cross about :data:`AT_ONCE` rows, so that they fit into the memory."""
+    portion = np.cumsum(counts) // AT_ONCE
+    borders = [0, *(np.flatnonzero(np.diff(portion)) + 1).tolist(), len(counts)]
+    return (slice(start, end) for start, end in pairwise(borders))
 
 
 def _centres(window: Box) -> tuple[np.ndarray, np.ndarray]:
