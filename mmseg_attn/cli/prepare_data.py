@@ -137,9 +137,8 @@ def _check_annotation_arguments(args: argparse.Namespace) -> None:
     """
     if not 0 < args.line_width <= 1000:
         raise UserError(f'--line-width must be from 0 to 1000 pixels, got {args.line_width:g}')
-    for source in (args.source, args.images):
-        if source is not None and source.is_dir() and args.data_root.resolve().is_relative_to(source.resolve()):
-            raise UserError(f'--data-root {args.data_root} lies in {source}, which it is made of: choose another')
+    if args.data == 'labelme' and args.data_root.resolve().is_relative_to(args.source.resolve()):
+        raise UserError(f'--data-root {args.data_root} lies in {args.source}, which it is made of: choose another')
     if args.write_config is not None and args.write_config.resolve().is_relative_to(args.data_root.resolve()):
         raise UserError(f'--write-config {args.write_config} lies in the data set: choose another place')
 
