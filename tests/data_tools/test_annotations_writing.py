@@ -203,6 +203,14 @@ def test_images_that_do_not_fit(tmp_path, change, message):
     assert not list(tmp_path.glob('.partial*'))
 
 
+def test_one_name_with_two_suffixes(tmp_path):
+    images = [dict(id=i, file_name=name, width=WIDTH, height=HEIGHT) for i, name in ((7, '1.png'), (8, '1.jpg'))]
+    coco(tmp_path / 'a.json', [], images=images)
+    write_image(tmp_path / 'images' / '1.jpg')
+    with pytest.raises(UserError, match=r"images\[1\] and .*images\[0\] have both the name '1' up to its suffix"):
+        _write(tmp_path, tmp_path / 'mine', annotations=read_coco(tmp_path / 'a.json', tmp_path / 'images'), val='0.5')
+
+
 def test_many_problems_are_told_at_once(tmp_path):
     folder = labelme_folder(tmp_path / 'a')
     for i in range(5):
@@ -369,11 +377,14 @@ def _items(node):
 
 def test_names_of_classes_are_quoted(tmp_path):
     folder = labelme_folder(tmp_path / 'a')
-    labelme(folder / '0.json', [shape("it's \"{a}\" \\", 'rectangle', (1, 2), (6, 7))])
-    written = _write(folder, tmp_path / 'mine')
+    # mmengine replaces what stands in double braces in the text of a config, quotes within and all, before it is run.
+    names = ["it's \"{a}\" \\", '{{ fileBasename }}', '{{_base_.model}}', 'ö 図', '{{$A:x"\'}}', '+ exit(7) + "\'']
+    labelme(folder / '0.json', [shape(name, 'rectangle', (1, 2), (6, 7)) for name in names])
+    written = _write(folder, tmp_path / '{{fileDirname}}')
     write_config(written, tmp_path / 'mine.py')
-    classes = Config.fromfile(tmp_path / 'mine.py').train_dataloader.dataset.metainfo.classes
-    assert classes == written.classes == ('background', 'cat', 'dog', "it's \"{a}\" \\")
+    dataset = Config.fromfile(tmp_path / 'mine.py').train_dataloader.dataset
+    assert dataset.metainfo.classes == written.classes == ('background', *sorted(['cat', 'dog', *names]))
+    assert dataset.data_root == str(tmp_path / '{{fileDirname}}')
 
 
 def test_the_base_is_relative_within_a_working_copy(monkeypatch, tmp_path):

@@ -119,7 +119,7 @@ def embedded_image(content: dict, where: str) -> bytes:
 
 def _decode(text: str, where: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(''.join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise UserError(f'{where} is damaged, or not in base64: {error}') from error
 

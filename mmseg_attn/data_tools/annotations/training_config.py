@@ -23,9 +23,9 @@ TTA_RATIOS = 0.75, 1, 1.25
 TEXT = '''\
 # Written by mmseg-attn prepare_data. ResNet-18 from random weights, which needs no download. With the network at hand,
 # pretrained weights are much better: --cfg-options model.pretrained=open-mmlab://resnet18_v1c
-_base_ = {base!r}
+_base_ = {base}
 
-data_root = {root!r}
+data_root = {root}
 classes = (
     {classes})
 palette = [
@@ -63,7 +63,7 @@ tta_pipeline = [
         ]),
 ]
 data = dict(
-    _delete_=True, type='BaseSegDataset', data_root=data_root, img_suffix={suffix!r}, seg_map_suffix='.png',
+    _delete_=True, type='BaseSegDataset', data_root=data_root, img_suffix={suffix}, seg_map_suffix='.png',
     ignore_index=ignored, reduce_zero_label=False, metainfo=dict(classes=classes, palette=palette))
 train_dataloader = dict(dataset=dict(
     **data, data_prefix=dict(img_path='images/{train}', seg_map_path='labels/{train}'), pipeline=train_pipeline))
@@ -88,10 +88,18 @@ def config_text(written: Written, file: Path) -> str:
     comment = f'# Images are resized to fit this, times 0.5 to 1.5 in training; {of}.'
     count = len(written.classes)
     return TEXT.format(
-        base=base_of(file), root=written.root.as_posix(), classes=',\n    '.join(map(repr, written.classes)),
+        base=quoted(base_of(file)), root=quoted(written.root.as_posix()),
+        classes=',\n    '.join(map(quoted, written.classes)),
         palette=',\n    '.join(map(str, default_palette(count))), ignored=IGNORED, size_comment=comment, scale=scale,
         tta_scales=[tuple(round(side * ratio) for side in scale) for ratio in TTA_RATIOS], crop=crop_of(scale),
-        suffix=written.suffix, train=TRAIN, val=VAL, count=count)
+        suffix=quoted(written.suffix), train=TRAIN, val=VAL, count=count)
+
+
+def quoted(text: str) -> str:
+    """As a literal of Python. mmengine runs a config after it has replaced what stands in ``{{ }}``, also within
+    quotes and with them, so that a name from an annotation file could become code.
+    """
+    return repr(text).replace('{', r'\x7b')
 
 
 def scale_of(size: Size) -> Size:
