@@ -45,7 +45,7 @@ def test_given_classes_and_labels_that_are_ignored():
     numbering = _number(annotations, ['c', 'z'], ['a'], ignore_unknown=True)
     assert numbering.classes == ('background', 'c', 'z')
     assert numbering.numbers == dict(background=0, c=1, z=2, a=255, b=255)
-    assert numbering.notes == ("ignored (255): shapes with the unknown label 'b': 2", )
+    assert numbering.notes == ("shapes with the unknown label 'b', ignored (255): 2", )
 
 
 @pytest.mark.parametrize(('given', 'ignored', 'background', 'message'), [

@@ -66,7 +66,7 @@ def test_ellipses_lines_and_turned_boxes(tmp_path):
 def test_what_has_no_area_is_told(tmp_path):
     read = _read(cvat(tmp_path / 'a.xml', '<points label="x" points="1,1"/><tag label="sunny"/>'
                       '<skeleton label="body"><points label="1" points="1,2"/></skeleton>' + BOX.format('cat', 0, '')))
-    assert read.notes == ['left out, for they have no area: points, tags and skeletons: 3']
+    assert read.notes == ['points, tags and skeletons, left out because they have no area: 3']
     assert len(read.images[0].shapes) == 1
 
 

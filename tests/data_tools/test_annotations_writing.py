@@ -93,8 +93,8 @@ def test_numbers_are_told(tmp_path):
         '    0  background   77.78%        4   78.63%        1',
         '    1  cat           4.27%        2   21.37%        1',
         '    2  dog          17.95%        2    0.00%        0',
-        'Note: all pixels background, for they have no shape: images: 1, such as 1',
-        'Note: not to be seen, for they hold no centre of a pixel: shapes: 1']
+        'Note: images without any shape, all background: 1, such as 1',
+        'Note: shapes that hold no centre of a pixel, and so do not show: 1']
 
 
 def test_without_background(tmp_path):

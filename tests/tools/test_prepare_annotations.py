@@ -93,7 +93,7 @@ def test_choices(tmp_path, capsys, monkeypatch):
                  '--line-width', '3', '--val', 'val.txt', '--data-root', 'mine', '--nproc', '1', '--link']
     run_here('prepare_data', *arguments)
     log = capsys.readouterr().out
-    assert "Note: ignored (255): shapes with the unknown label 'owl': 1" in log
+    assert "Note: shapes with the unknown label 'owl', ignored (255): 1" in log
     assert 'Next, write a config: the same command with --write-config FILE.py does' in log
     label = np.array(Image.open('mine/labels/val/0.png'))
     expected = np.full(label.shape, 255)

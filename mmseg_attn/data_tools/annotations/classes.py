@@ -81,7 +81,7 @@ def number_classes(annotations: Annotations, given: list[str] | None, ignored: l
                 if not ignore_unknown:
                     raise UserError(_unknown(shape.label, shape.where, classes))
                 unknown[shape.label] = unknown.get(shape.label, 0) + 1
-    notes = tuple(f'ignored (255): shapes with the unknown label {shown(label)}: {count:,}'
+    notes = tuple(f'shapes with the unknown label {shown(label)}, ignored (255): {count:,}'
                   for label, count in unknown.items())
     fill = 0 if background else IGNORED
     return Numbering(tuple(classes), numbers | dict.fromkeys(unknown, IGNORED), fill, notes)

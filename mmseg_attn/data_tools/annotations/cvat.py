@@ -38,7 +38,7 @@ def read_cvat(file: Path, images: Path) -> Annotations:
         annotated.append(image)
         left_out += without_area
     labels = _labels(root) or sorted({shape.label for image in annotated for shape in image.shapes})
-    notes = [f'left out, for they have no area: points, tags and skeletons: {left_out:,}'] if left_out else []
+    notes = [f'points, tags and skeletons, left out because they have no area: {left_out:,}'] if left_out else []
     return Annotations(sorted(annotated, key=lambda image: image.name), labels, notes=notes)
 
 

@@ -52,9 +52,9 @@ def _notes(folder: Path, images: list[AnnotatedImage], points: int) -> list[str]
         image.source.with_suffix(suffix) for image in images if image.embedded for suffix in IMAGE_SUFFIXES}
     other = sorted(path for path in folder.rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES and path not in used
                    and not _hidden(path, folder))
-    notes = [f'left out, for they have no area: points: {points:,}'] if points else []
+    notes = [f'points, left out because they have no area: {points:,}'] if points else []
     if other:
-        notes.append(f'left out, for they have no JSON file: images: {len(other):,}, such as {other[0]}. Save those '
+        notes.append(f'images without a JSON file, left out: {len(other):,}, such as {other[0]}. Save those '
                      'without any object in labelme too')
     return notes
 

@@ -313,12 +313,12 @@ def _notes(annotations: Annotations, numbering: Numbering, made: list[Made], as_
     notes = [*annotations.notes, *numbering.notes]
     if empty:
         what = 'ignored' if numbering.fill == IGNORED else numbering.classes[0]
-        notes.append(f'all pixels {what}, for they have no shape: images: {len(empty):,}, such as {empty[0]}')
+        notes.append(f'images without any shape, all {what}: {len(empty):,}, such as {empty[0]}')
     if numbering.fill != IGNORED and not any(one.values[numbering.fill] for one in made):
         notes.append(f'no pixel is {numbering.classes[0]}, so that it is a class that cannot be learnt: with '
                      '--no-background there is none')
     if without_pixels:
-        notes.append(f'not to be seen, for they hold no centre of a pixel: shapes: {without_pixels:,}')
+        notes.append(f'shapes that hold no centre of a pixel, and so do not show: {without_pixels:,}')
     if as_png:
         notes.append('the images are of several formats, and mmseg takes one: those of others were written as PNG')
     return notes
