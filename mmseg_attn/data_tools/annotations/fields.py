@@ -13,6 +13,7 @@ from mmseg_attn.common.errors import UserError
 
 FARTHEST = 1e6  # pixels; what is farther from the image than that is no slip of the hand
 LARGEST = 1 << 20  # pixels of a side
+LONGEST_PATH, LONGEST_NAME = 1000, 250  # characters, bytes; few file systems take longer ones
 SHOWN = 60
 
 KINDS = {dict: 'an object {...}', list: 'a list [...]', str: 'a text', int: 'a whole number'}
@@ -141,6 +142,8 @@ def inner_path(name: str, where: str) -> PurePosixPath:
         raise UserError(f'{where}: {shown(name)} is no name of a file')
     if path.is_absolute() or '..' in path.parts or has_drive(name):
         raise UserError(f'{where}: {shown(name)} lies outside of the folder of the images')
+    if len(str(path)) > LONGEST_PATH or any(len(part.encode()) > LONGEST_NAME for part in path.parts):
+        raise UserError(f'{where}: {shown(name)} is too long for the name of a file')
     if any(part.startswith('.') for part in path.parts):
         raise UserError(f'{where}: {shown(name)} begins with a dot, and mmseg passes over such files: rename it')
     return path
