@@ -1,8 +1,14 @@
-"""Prepares a data set: PASCAL VOC 2012 with SBD, Cityscapes, or CamVid.
+"""Prepares a data set: PASCAL VOC 2012 with SBD, Cityscapes, CamVid, or annotations of labelme, COCO or CVAT.
 
     mmseg-attn prepare_data voc                            downloads, unpacks, converts, checks
     mmseg-attn prepare_data cityscapes --archives DIR      the same with the archives that you have got
     mmseg-attn prepare_data camvid FOLDER_OR_ARCHIVE       copies, checks
+
+    mmseg-attn prepare_data labelme FOLDER --data-root data/mine --write-config mine.py
+    mmseg-attn prepare_data coco FILE.json --images DIR --data-root data/mine --write-config mine.py
+    mmseg-attn prepare_data cvat FILE.xml --images DIR --data-root data/mine --write-config mine.py
+
+The last three draw label maps of outlines and masks, and write a config that trains on them.
 
 Run it again after an interruption, or to check what is there: it goes on where it stopped. docs/data_preparation.md.
 """
@@ -21,10 +27,12 @@ DATA_ROOT = {'voc': 'data/VOCdevkit/VOC2012', 'cityscapes': 'data/cityscapes', '
 CONFIG = {'voc': 'emanet_r101_voc', 'cityscapes': 'emanet_r101_cityscapes', 'camvid': 'emanet_r18_camvid'}
 TRAINING_SETS = {'voc': ('train_dataloader.dataset.datasets.0', 'train_dataloader.dataset.datasets.1')}
 OTHER_SETS = ('val_dataloader.dataset', 'test_dataloader.dataset')
+ANNOTATIONS = ('labelme', 'coco', 'cvat')
+LINE_WIDTH = 10.0  # of labelme's own export
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parsers = parser.add_subparsers(dest='data', required=True, metavar='{voc,cityscapes,camvid}')
+    parsers = parser.add_subparsers(dest='data', required=True, metavar='{voc,cityscapes,camvid,labelme,coco,cvat}')
     voc = parsers.add_parser('voc', help='PASCAL VOC 2012 with the annotations of SBD: downloads both')
     cityscapes = parsers.add_parser('cityscapes', help='Cityscapes: takes the two archives that you have downloaded')
     camvid = parsers.add_parser('camvid', help='CamVid: takes a folder or an archive')
@@ -38,6 +46,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                          help='where the archives are, or are downloaded to; data/archives by default')
     voc.add_argument('--url', metavar='URL', help='a folder on a server that has both archives under their own names, '
                      'instead of the official addresses; what comes from there must have the right checksum')
+    labelme = parsers.add_parser('labelme', help='your annotations of labelme: a folder of JSON files')
+    labelme.add_argument('source', type=Path, metavar='FOLDER', help='JSON files, with their images beside or in them')
+    labelme.add_argument('--images', type=Path, metavar='DIR', help='where the images are instead')
+    coco = parsers.add_parser('coco', help='your annotations in the format of COCO: a JSON file')
+    coco.add_argument('source', type=Path, metavar='FILE.json', help='with images, annotations and categories')
+    cvat = parsers.add_parser('cvat', help='your annotations of CVAT, exported as "CVAT for images 1.1"')
+    cvat.add_argument('source', type=Path, metavar='FILE.xml', help='annotations.xml of the export')
+    for one in (coco, cvat):
+        one.add_argument('--images', type=Path, metavar='DIR', required=True,
+                         help='the folder that the names of the images begin in')
+    for one in (labelme, coco, cvat):
+        _add_annotation_arguments(one)
+
+
+def _add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--data-root', type=Path, required=True, metavar='DIR',
+                        help='where the data set shall be, such as data/mine')
+    parser.add_argument('--classes', nargs='+', metavar='CLASS',
+                        help='names of the classes in their order, or a text file with one in each line; those of the '
+                        'annotations by default')
+    parser.add_argument('--ignored', nargs='+', default=[], metavar='LABEL',
+                        help='labels whose pixels are ignored (255) instead of a class')
+    parser.add_argument('--ignore-unknown', action='store_true',
+                        help='ignore the pixels of labels that are no classes, which are an error otherwise')
+    parser.add_argument('--no-background', action='store_true',
+                        help='ignore the pixels in no shape, instead of making them class 0, background')
+    parser.add_argument('--line-width', type=float, default=LINE_WIDTH, metavar='PIXELS',
+                        help=f'of lines, which have none of their own; {LINE_WIDTH:g} by default')
+    parser.add_argument('--val', default='0.2', metavar='SHARE',
+                        help='the share of the images to validate on, or a text file with their names; 0.2 by default')
+    parser.add_argument('--link', action='store_true',
+                        help='make hard links of the images instead of copies: no space, but one file with two names')
+    parser.add_argument('--write-config', type=Path, metavar='FILE.py', help='write a config that trains on the data')
+    parser.add_argument('--nproc', type=int, help='processes; as many as CPUs by default')
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -51,16 +93,68 @@ def prepare(args: argparse.Namespace) -> None:
         prepare_voc(args.data_root, args.archives, args.url, nproc)
     elif args.data == 'cityscapes':
         prepare_cityscapes(args.data_root, args.archives, nproc)
-    else:
+    elif args.data == 'camvid':
         prepare_camvid(args.data_root, args.source, nproc)
+    else:
+        prepare_annotations(args, nproc)
 
 
-def next_steps(data: str, data_root: Path) -> str:
+def prepare_annotations(args: argparse.Namespace, nproc: int) -> None:
+    from mmseg_attn.data_tools.annotations.classes import number_classes, read_classes
+    from mmseg_attn.data_tools.annotations.coco import read_coco
+    from mmseg_attn.data_tools.annotations.cvat import read_cvat
+    from mmseg_attn.data_tools.annotations.labelme import read_labelme
+    from mmseg_attn.data_tools.annotations.report import lines_of
+    from mmseg_attn.data_tools.annotations.split import split_images
+    from mmseg_attn.data_tools.annotations.training_config import require_config_place, write_config
+    from mmseg_attn.data_tools.annotations.writing import write_data_set
+    _check_annotation_arguments(args)
+    if args.write_config is not None:
+        require_config_place(args.write_config)
+    classes = read_classes(args.classes)
+    if args.data == 'labelme':
+        annotations = read_labelme(args.source, args.images, nproc)
+    else:
+        annotations = (read_coco if args.data == 'coco' else read_cvat)(args.source, args.images)
+    if len(annotations.images) < 2:
+        raise UserError(f'{args.source} has {len(annotations.images)} annotated images: one to train and one to '
+                        'validate on are the least')
+    numbering = number_classes(annotations, classes, args.ignored, args.ignore_unknown, not args.no_background)
+    split = split_images(annotations.images, args.val)
+    written = write_data_set(args.data_root, annotations, numbering, split, args.line_width, args.link, nproc)
+    print('\n'.join(lines_of(written)))
+    if written.was_there:
+        print(f'{args.data_root} was there, and is what these annotations give')
+    if args.write_config is not None:
+        write_config(written, args.write_config)
+
+
+def _check_annotation_arguments(args: argparse.Namespace) -> None:
+    """
+    Raises:
+        UserError: the width of lines is no number above 0, the data set would lie among what it is made of, or the
+            config in the data set.
+    """
+    if not 0 < args.line_width <= 1000:
+        raise UserError(f'--line-width must be from 0 to 1000 pixels, got {args.line_width:g}')
+    if args.data == 'labelme' and args.data_root.resolve().is_relative_to(args.source.resolve()):
+        raise UserError(f'--data-root {args.data_root} lies in {args.source}, which it is made of: choose another')
+    if args.write_config is not None and args.write_config.resolve().is_relative_to(args.data_root.resolve()):
+        raise UserError(f'--write-config {args.write_config} lies in the data set: choose another place')
+
+
+def next_steps(args: argparse.Namespace) -> str:
+    if args.data in ANNOTATIONS:
+        if args.write_config is None:
+            return 'Next, write a config: the same command with --write-config FILE.py does'
+        config = shlex.quote(os.fspath(args.write_config))
+        lines = [f'  mmseg-attn {command} {config}' for command in ('check_data', 'train')]
+        return '\n'.join([f'{args.write_config} is a config for it. Next, look at it, and train:', *lines])
     options = ''
-    if data_root != Path(DATA_ROOT[data]):
-        sets = (*TRAINING_SETS.get(data, ('train_dataloader.dataset', )), *OTHER_SETS)
-        options = ' --cfg-options ' + shlex.join(f'{name}.data_root={data_root}' for name in sets)
-    lines = [f'  mmseg-attn {command} {CONFIG[data]}{options}' for command in ('check_data', 'train')]
+    if args.data_root != Path(DATA_ROOT[args.data]):
+        sets = (*TRAINING_SETS.get(args.data, ('train_dataloader.dataset', )), *OTHER_SETS)
+        options = ' --cfg-options ' + shlex.join(f'{name}.data_root={args.data_root}' for name in sets)
+    lines = [f'  mmseg-attn {command} {CONFIG[args.data]}{options}' for command in ('check_data', 'train')]
     return '\n'.join(['Next, look at it, and train:', *lines])
 
 
@@ -68,10 +162,11 @@ def main(args: argparse.Namespace) -> None:
     try:
         prepare(args)
     except KeyboardInterrupt:
-        print('\nInterrupted. The same command goes on where it stopped.', file=sys.stderr)
+        again = 'begins anew' if args.data in ANNOTATIONS else 'goes on where it stopped'
+        print(f'\nInterrupted. The same command {again}.', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:
         # Such as a full disk or a folder that must not be written to; the file is the user's to mend.
         raise UserError(f'{error.filename or os.fspath(args.data_root)}: {error.strerror or error}') from error
     print(f'\n{args.data_root} is whole: every image and label map could be read.\n'
-          f'{next_steps(args.data, args.data_root)}')
+          f'{next_steps(args)}')
