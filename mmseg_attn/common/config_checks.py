@@ -117,8 +117,8 @@ def _check_padding(model: dict) -> None:
     settings = model.get('data_preprocessor') or {}
     if 'SegDataPreProcessor' in str(settings.get('type')) and (
             (settings.get('size') is None) == (settings.get('size_divisor') is None)):
-        raise UserError('model.data_preprocessor pads the images of a batch to one size: it needs size=(height, width), '
-                        'that of the crops, or size_divisor, and not both')
+        raise UserError('model.data_preprocessor pads the images of a batch to one size: it needs size=(height, width) '
+                        'of the crops, or size_divisor, and not both')
 
 
 def _check_cascade(model: dict) -> None:
@@ -129,8 +129,8 @@ def _check_cascade(model: dict) -> None:
     for i, head in enumerate(heads[1:] if isinstance(heads, (list, tuple)) else [], start=1):
         cls = _resolve(MODELS, head.get('type'), f'model.decode_head.{i}')
         if isinstance(cls, type) and not issubclass(cls, BaseCascadeDecodeHead):
-            raise UserError(f'model.decode_head.{i}.type={head["type"]!r} takes no prediction of the head before it, and '
-                            'can only be the first of a cascade')
+            raise UserError(f'model.decode_head.{i}.type={head["type"]!r} takes no prediction of the head before it, '
+                            'and can only be the first of a cascade')
 
 
 def _check_channels(model: dict) -> None:

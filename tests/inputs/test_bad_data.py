@@ -135,7 +135,7 @@ def _ended(capsys, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize('name', FAULTS)
-@pytest.mark.parametrize('command', ['train', 'test'])
+@pytest.mark.parametrize('command', ['train', pytest.param('test', marks=pytest.mark.slow)])
 def test_the_file_is_named(write, capsys, command, name):
     arguments = [command, write(FAULTS[name]), *(['weights.pth'] if command == 'test' else [])]
     code, printed = _ended(capsys, *arguments, '--cfg-options', 'train_dataloader.num_workers=0')
