@@ -24,11 +24,12 @@ def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, insid
         Names to strings and to lists and dictionaries of numbers and strings.
     """
     cfg = model.cfg
+    pixels = 'pixels from 0 to 255' if preparation.channels == 3 else 'pixels as the config loads them'
     return dict(
         mmseg_attn=__version__, config=name, classes=model.dataset_meta['classes'],
         palette=model.dataset_meta['palette'],
         colours='RGB' if inside and preparation.channels == 3 else preparation.colours,
-        input='pixels from 0 to 255' if inside else '(pixel - mean) / std, pixels from 0 to 255',
+        input=pixels if inside else f'(pixel - mean) / std, {pixels}',
         mean=[0.0] * preparation.channels if inside else list(preparation.mean),
         std=[1.0] * preparation.channels if inside else list(preparation.std),
         output='labels' if argmax else 'logits',

@@ -96,6 +96,7 @@ def test_what_a_pt2_file_says_of_itself(tmp_path):
 def test_images_of_five_channels(tmp_path):
     done = export(model(**in_channels(5)), tmp_path / 'model.pt2', 'torch-export', (64, 72), fixed_size=True)
     assert (done.metadata['colours'], len(done.metadata['mean'])) == ('as loaded', 5)
+    assert done.metadata['input'] == '(pixel - mean) / std, pixels as the config loads them'
 
 
 @pytest.mark.slow
