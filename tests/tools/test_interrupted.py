@@ -118,6 +118,15 @@ def test_a_killed_process_is_named(train, launches):
 
 
 @pytest.mark.slow
+def test_a_refusal_has_its_code(train, tmp_path):
+    (tmp_path / 'iter_2.pth').touch()
+    with train() as command:
+        assert command.end() == 2
+    assert 'To continue it: --resume' in command.output
+    assert 'Traceback' not in command.output
+
+
+@pytest.mark.slow
 def test_restarts_after_a_process_is_killed(train, tmp_path, launches, undisturbed):
     with train('--resume', MAX_RESTARTS='3') as command:
         command.wait_for(r'Iter\(train\) \[ 5/')
