@@ -10,6 +10,7 @@ the only file is wrong. docs/inference.md tells more.
 """
 
 import argparse
+import os.path as osp
 from pathlib import Path
 
 from mmseg_attn.common.arguments import add_bands, add_cfg_options, add_device, check_bands, check_device
@@ -46,8 +47,9 @@ def main(args: argparse.Namespace) -> int:
     console = Console(highlight=False, markup=False, soft_wrap=True)
     cfg = load_config(args.config, args.cfg_options)
     _, dataset = datasets_in((cfg.get('test_dataloader') or {}).get('dataset') or {})[0]
+    _, suffix = osp.splitext(f'x{dataset.get("img_suffix") or ""}')
     jobs = plan(args.source, args.out, probabilities=args.probabilities, frame_masks=args.frame_masks,
-                overwrite=args.overwrite, console=console, suffix=Path(dataset.get('img_suffix') or '').suffix)
+                overwrite=args.overwrite, console=console, suffix=suffix)
     with console.status('loading'):
         model = load_model(args.config, args.checkpoint, device, args.cfg_options)
         predictor = Predictor(model, args.probabilities)

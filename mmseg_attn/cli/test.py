@@ -56,7 +56,8 @@ def main(args: argparse.Namespace) -> None:
     check_measured(metrics, 'test')
     if is_main_process():
         shown = ['mIoU'] if 'mIoU' in metrics else list(metrics)
-        print(f'\n{", ".join(f"{name} {metrics[name]:.2f}" for name in shown)} of {args.checkpoint}')
+        if shown:
+            print(f'\n{", ".join(f"{name} {metrics[name]:.2f}" for name in shown)} of {args.checkpoint}')
         if args.show_dir:
             print(f'Pictures (ground truth left, prediction right): {osp.join(args.show_dir, "vis_data", "vis_image")}')
         if args.out:
@@ -65,6 +66,8 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
+    from mmseg_attn.common.pictures import testing_steps
+    from mmseg_attn.datasets.listing import check_names_of_results
     if '://' not in args.checkpoint:
         require_file(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
@@ -76,6 +79,10 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
         cfg.default_hooks.visualization.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
+    if not args.tta:
+        testing_steps(cfg)
+    if args.out:
+        check_names_of_results(cfg)
     if args.tta:
         if not cfg.get('tta_pipeline') or not cfg.get('tta_model'):
             raise UserError(f'--tta needs tta_pipeline and tta_model in {args.config}')

@@ -64,10 +64,16 @@ def load_config(path: str | Path, options: dict | None = None, work_dir: str | N
 
 
 def input_channels(model: dict) -> int:
-    """How many channels the images have that the model of a config takes: as many as its backbone, or its means."""
+    """How many channels the images have that the model of a config takes."""
+    return known_channels(model) or 3
+
+
+def known_channels(model: dict) -> int | None:
+    """:func:`input_channels`, where the config says so: by its backbone, or by its means."""
+    model = model.get('module') or model  # of test-time augmentation
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
     channels = (model.get('backbone') or {}).get('in_channels')
-    return channels if isinstance(channels, int) else len(means) if len(means) > 1 else 3
+    return channels if isinstance(channels, int) else len(means) if len(means) > 1 else None
 
 
 def _first_lines(error: Exception) -> str:

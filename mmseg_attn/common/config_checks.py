@@ -205,6 +205,11 @@ def check_dataset(dataset: object, where: str) -> None:
         raise UserError(f'{where}.data_root must be the name of a folder, got {root!r}')
     if 'pipeline' not in dataset or '://' in root:
         return
+    prefixes = dataset.get('data_prefix') or {}
+    several = [key for key, value in prefixes.items() if not isinstance(value, (str, type(None)))]
+    if several:
+        raise UserError(f'{where}.data_prefix.{several[0]} must be the name of one folder; of several: a data set for '
+                        "each in dict(type='ConcatDataset', datasets=[...])")
     paths = [root, *(osp.join(root, p) for p in (dataset.get('data_prefix') or {}).values() if p)]
     if dataset.get('ann_file'):
         paths.append(osp.join(root, dataset['ann_file']))

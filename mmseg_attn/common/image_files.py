@@ -68,6 +68,9 @@ def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
         raise ImageFileError(reason_of(error)) from error
     if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
         raise ImageFileError(f'is {image.format}, which OpenCV cannot read')
+    if image.mode in ('F', 'I') and _size_by_opencv(data) is None:
+        kind = 'floats' if image.mode == 'F' else 'numbers of 32 bits'
+        raise ImageFileError(f"has {kind}, which OpenCV reads only with color_type='unchanged' of LoadImageFromFile")
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.size[::-1] if turned else image.size), turned
 

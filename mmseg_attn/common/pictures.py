@@ -14,6 +14,7 @@ from .classes import datasets_in
 from .errors import UserError
 from .image_files import ImageFileError, decode, hint_at, image_size, read_bytes, reason_of
 
+OPENMMLAB = 'mmcv', 'mmseg', 'mmengine'
 PIPELINE = 'the pipeline of test_dataloader.dataset'
 
 
@@ -46,7 +47,7 @@ class PictureReader:
         init_default_scope(cfg.get('default_scope', 'mmseg'))
         self.steps: list[Callable[[dict], Any]] = [_built(step) for step in testing_steps(cfg)]
         # Behind the loading of a file there may be more steps of loading, of channels from other files.
-        self.first = next((i for i, step in enumerate(self.steps) if not _loads(step)), len(self.steps))
+        self.first = next((i for i, step in enumerate(self.steps) if not _loads(step, i)), len(self.steps))
         if not self.first:
             raise UserError(f'{PIPELINE} must begin with a transform that loads an image, and begins with '
                             f'{type(self.steps[0]).__name__ if self.steps else "nothing"}')
@@ -95,7 +96,7 @@ class PictureReader:
         if not Path(path).is_file():
             raise UserError(f'there is no image {path}{hint_at(Path(path))}')
         step = self.steps[0]
-        if type(step).__module__.partition('.')[0] in ('mmcv', 'mmseg') and isinstance(step, LoadImageFromFile):
+        if type(step).__module__.partition('.')[0] in OPENMMLAB and isinstance(step, LoadImageFromFile):
             check_image_file(path, step.imdecode_backend)
 
 
@@ -125,7 +126,12 @@ def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
         UserError: one cannot be built.
     """
     steps = [step for step in pipeline if not _reads_labels(step)]
-    built: list[Any] = [_built(step) for step in steps if _name_of(step).rpartition('.')[2].startswith('Load')]
+    built: list[Any] = []
+    for step in steps:
+        transform = _built(step)
+        if not _loads(transform, len(built)):
+            break
+        built.append(transform)
     usual = built and type(built[0]) is LoadImageFromFile and (
         built[0].color_type, built[0].imdecode_backend) == ('color', 'cv2')
     return () if len(built) == 1 and usual else tuple(steps[:len(built)])
@@ -148,29 +154,32 @@ def testing_steps(cfg: Config) -> list[dict]:
     dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
     pipeline = datasets_in(dataset)[0][1].get('pipeline') or cfg.get('test_pipeline') or []
     for step in pipeline:
-        if _name_of(step).endswith(('TestTimeAug', 'MultiScaleFlipAug')):
-            raise UserError(f'{PIPELINE} has {_name_of(step)}, which makes several pictures of one: put it into '
+        if name_of_step(step).endswith(('TestTimeAug', 'MultiScaleFlipAug')):
+            raise UserError(f'{PIPELINE} has {name_of_step(step)}, which makes several pictures of one: put it into '
                             'tta_pipeline, which test --tta uses, and the steps for one picture here')
     return [step for step in pipeline if not _reads_labels(step)]
 
 
-def _name_of(step: dict) -> str:
+def name_of_step(step: dict) -> str:
+    """The name of a transform without its scope."""
     name = step.get('type')
-    return name if isinstance(name, str) else getattr(name, '__name__', str(name))
+    return name.rpartition('.')[2] if isinstance(name, str) else getattr(name, '__name__', str(name))
 
 
 def _reads_labels(step: dict) -> bool:
     cls = TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
-    return 'Annotation' in _name_of(step) or (isinstance(cls, type) and issubclass(cls, LoadAnnotations))
+    is_subclass = isinstance(cls, type) and issubclass(cls, LoadAnnotations)
+    return is_subclass or any(word in name_of_step(step) for word in ('Annotation', 'Label'))
 
 
 def _built(step: dict) -> Callable[[dict], Any]:
     try:
         return TRANSFORMS.build(step)
     except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:
-        raise UserError(f'{_name_of(step)} in {PIPELINE} cannot be built: {error}') from error
+        raise UserError(f'{name_of_step(step)} in {PIPELINE} cannot be built: {error}') from error
 
 
-def _loads(step: object) -> bool:
-    """Whether a transform is one of those that read files, which are all called so."""
-    return isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load')
+def _loads(step: object, place: int) -> bool:
+    """Whether a transform reads files: by its name, or as one of the user's own that comes first."""
+    is_own = type(step).__module__.partition('.')[0] not in OPENMMLAB
+    return isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load') or (is_own and place == 0)

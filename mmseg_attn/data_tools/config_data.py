@@ -12,7 +12,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.palette import default_palette
 from mmseg_attn.common.pictures import own_loading
-from mmseg_attn.datasets.listing import problem_of_listing
+from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
 
 from .class_map import ClassMap
 from .findings import Finding, Level, count
@@ -60,7 +60,16 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
 
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
-    dataset, problem = _build(config, where), problem_of_listing(config)
+    problem = problem_of_listing(config) or problem_of_steps(config, f'{split}_dataloader')
+    title, advice = (text.replace('{where}', where) for text in problem or ('', ''))
+    try:
+        dataset = _build(config, where)
+    except UserError as error:
+        if not problem:
+            raise
+        raise UserError(f'{title}.\n  {advice}') from error
+    if not hasattr(dataset, 'get_data_info'):
+        raise UserError(f'{where} is no data set of mmengine (it has no get_data_info), so its files cannot be checked')
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     needs_labels = split == 'train' or any('Annotation' in str(step.get('type')) for step in config.get('pipeline', []))
     backend_args = getattr(dataset, 'backend_args', None)
@@ -72,9 +81,8 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
                       any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
                           for step in config.get('pipeline', [])))
     if problem:
-        title, advice = problem
         data.pairs = []
-        data.findings.append(Finding(Level.ERROR, title, advice=advice.format(where=where)))
+        data.findings.append(Finding(Level.ERROR, title, advice=advice))
     elif not pairs:
         data.findings.append(Finding(Level.ERROR, 'there are no images'))
     elif needs_labels and pairs[0].label is None:

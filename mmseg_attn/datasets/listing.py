@@ -4,15 +4,19 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from mmcv.transforms import TRANSFORMS as MMCV_TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmseg_attn.common.classes import datasets_in
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
+from mmseg_attn.common.pictures import name_of_step
 
+RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
+TRANSFORMS_OF_OPENMMLAB = frozenset({*TRANSFORMS.module_dict, *MMCV_TRANSFORMS.module_dict})
 BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 
 
@@ -25,10 +29,10 @@ def check_listings(cfg: Config, *loaders: str) -> None:
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     for loader in loaders:
         for where, dataset in datasets_in(cfg[loader]['dataset'], f'{loader}.dataset'):
-            problem = problem_of_listing(dataset)
+            problem = problem_of_listing(dataset) or problem_of_steps(dataset, loader)
             if problem:
-                title, advice = problem
-                raise UserError(f'{where}: {title}.\n  {advice.format(where=where)}')
+                title, advice = (text.replace('{where}', where) for text in problem)
+                raise UserError(f'{where}: {title}.\n  {advice}')
 
 
 def problem_of_listing(dataset: dict) -> tuple[str, str] | None:
@@ -47,18 +51,62 @@ def problem_of_listing(dataset: dict) -> tuple[str, str] | None:
     return _problem_of_folder(folder, opened.img_suffix)
 
 
+def check_names_of_results(cfg: Config) -> None:
+    """Checks that no two images of the test data have one name, by which label maps are written into one folder.
+
+    Raises:
+        UserError: two have.
+    """
+    seen: dict[str, str] = {}
+    for where, dataset in datasets_in(cfg.test_dataloader['dataset'], 'test_dataloader.dataset'):
+        try:
+            opened = DATASETS.build(dict(dataset, pipeline=[], serialize_data=False))
+            paths = [opened.get_data_info(i)['img_path'] for i in range(len(opened))]
+        except Exception:  # building it will tell, or it is of the user's own
+            continue
+        for path in paths:
+            other = seen.setdefault(Path(path).stem, path)
+            if other != path:
+                raise UserError(f'{where}: --out writes the label map of an image under its name, and {other} and '
+                                f'{path} have the same.\n  mmseg-attn infer keeps the folders of images')
+
+
+def problem_of_steps(dataset: dict, loader: str) -> tuple[str, str] | None:
+    """What is wrong with the order of the steps by which labels are read; {where} is the place of the data set."""
+    steps = [name_of_step(step) for step in dataset.get('pipeline') or [] if isinstance(step, dict)]
+    if not steps or steps[-1] != 'PackSegInputs' or any(name not in TRANSFORMS_OF_OPENMMLAB for name in steps):
+        return None  # with steps of the user's own, which may do anything
+    if 'LoadAnnotations' not in steps:
+        return ('no step of {where}.pipeline loads labels' if loader == 'train_dataloader' else
+                'no step of {where}.pipeline loads labels, which are needed to evaluate',
+                'Add LoadAnnotations' + ('' if loader == 'train_dataloader' else
+                                         '; unlabelled images are predicted by mmseg-attn infer'))
+    resized = [name for name in steps[steps.index('LoadAnnotations'):] if name in RESIZING]
+    if loader != 'train_dataloader' and resized:
+        return (f'{resized[0]} stands behind LoadAnnotations in {{where}}.pipeline, where it resizes the labels',
+                'Predictions have the size of the original images, and so must the labels: LoadAnnotations behind it')
+    return None
+
+
 def _problem_of_list(path: Path, folder: Path, suffix: str) -> tuple[str, str] | None:
     content = path.read_bytes()
     if content.startswith(BYTE_ORDER_MARK):
         return f'{path} begins with a byte order mark', 'Save it as UTF-8 without one (in Notepad: "UTF-8")'
-    names = content.decode('utf-8', 'replace').splitlines()
+    try:
+        names = content.decode('utf-8').splitlines()
+    except UnicodeDecodeError:
+        return f'{path} is not in UTF-8', 'Save it as UTF-8 (Windows PowerShell: Out-File -Encoding utf8NoBOM)'
     if not any(name.strip() for name in names):
         return f'{path} names no images', 'It holds one name per line, without suffix'
     blank = next((i for i, name in enumerate(names, start=1) if not name.strip()), None)
     if blank:
         return f'line {blank} of {path} is blank', 'It holds one name per line, without suffix'
-    name = names[0].strip()
-    if name.endswith(suffix) and not (folder / (name + suffix)).is_file() and (folder / name).is_file():
+    name = next((name for name in names if '\t' in name), None)
+    if name:
+        return f'{path} has several columns ({name!r})', 'It holds one name per line, without suffix'
+    name = next((name.strip() for name in names if name.strip().lower().endswith(suffix.lower())
+                 and not (folder / (name.strip() + suffix)).is_file()), None)
+    if name:
         return (f'the names in {path} have a suffix ({name}), and {suffix} is added to them',
                 f"Take the suffix off the names, for example: sed -i 's/{suffix}$//' {path}")
     return None

@@ -7,9 +7,13 @@ from pathlib import Path
 import numpy as np
 from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import Compose
+from PIL import Image
+from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import hint_at, reason_of
+
+EIGHT_BITS = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')  # Pillow's modes
 
 
 class DataError(UserError):
@@ -21,14 +25,18 @@ class DataError(UserError):
         super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
 
 
-def name_files_in_errors(dataset: object) -> None:
+def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
     """Has a data set say in its errors which file they are about, and refuse label maps that do not fit their images.
 
     What loads files stays the transforms of its pipeline. Data sets in wrappers such as ConcatDataset are found.
+
+    Args:
+        dataset: a data set of mmengine.
+        channels: of the images that the network takes, where that is known.
     """
     for leaf in _leaves(dataset):
         if isinstance(getattr(leaf, 'pipeline', None), Compose):
-            leaf.pipeline = CheckedPipeline(leaf.pipeline)
+            leaf.pipeline = CheckedPipeline(leaf.pipeline, channels)
 
 
 def _leaves(dataset: object) -> Iterator:
@@ -43,11 +51,13 @@ class CheckedPipeline(Compose):
     """A pipeline whose errors name the file.
 
     Raises:
-        DataError: a transform fails, or a label map is not of the size of its image or has several channels.
+        DataError: a transform fails; a label map is not of the size of its image, has several channels or holds no
+            numbers of classes; an image has other channels than the network takes, or values that are not finite.
     """
 
-    def __init__(self, pipeline: Compose):
+    def __init__(self, pipeline: Compose, channels: int | None = None):
         self.transforms = pipeline.transforms
+        self.channels = channels
 
     def __call__(self, data: dict) -> dict | None:
         image, label = data.get('img_path'), data.get('seg_map_path')
@@ -65,7 +75,19 @@ class CheckedPipeline(Compose):
                 # Before anything cuts both, which would hide it.
                 _check_label(data, image, label)
                 is_checked = True
+        if isinstance(data, dict) and isinstance(data.get('inputs'), Tensor):
+            _check_inputs(data['inputs'], self.channels, image)
         return data
+
+
+def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> None:
+    if channels is not None and inputs.ndim == 3 and len(inputs) != channels:
+        raise DataError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
+                        f"{channels}.\n  color_type='color' of LoadImageFromFile makes three of any image; for another "
+                        'number: model.backbone.in_channels, and mean and std')
+    if inputs.is_floating_point() and not inputs.isfinite().all():
+        raise DataError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
+                        'replace them, in the files or by a transform of your own behind the loading')
 
 
 def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:
@@ -92,11 +114,32 @@ def _check_label(data: dict, image: str | None, label: str | None) -> None:
     shape, size = np.shape(data['gt_seg_map']), data.get('ori_shape')
     if len(shape) < 2:
         raise DataError(f'{label}: a side of the label map has 1 pixel, which mmseg cannot read: leave the image out')
-    if len(shape) != 2:
-        if len(shape) == 3 and shape[2] <= 4:
-            raise DataError(f'{label}: the label map has {shape[2]} channels, and must have one, of class numbers; '
-                            'docs/data_preparation.md shows how to make it of colours')
-        return  # volumes
-    if size is not None and tuple(size[:2]) != shape:
+    if len(shape) == 3 and shape[2] <= 4:
+        raise DataError(f'{label}: the label map has {shape[2]} channels (its shape is {shape}), and must be (height, '
+                        'width), of class numbers; docs/data_preparation.md shows how to make it of colours')
+    if len(shape) == 2 and size is not None and tuple(size[:2]) != shape:
+        pixels = np.shape(data.get('img'))
+        advice = ('its bands lie first, and must be the last axis' if pixels[1:] == shape else
+                  'each pixel of the image needs its label (resize with nearest neighbour only)')
         raise DataError(f'{label}: the label map has {shape[1]} x {shape[0]} pixels, and {image} has {size[1]} x '
-                        f'{size[0]}: each pixel of the image needs its label (resize with nearest neighbour only)')
+                        f'{size[0]}: {advice}')
+    _check_values(label)
+
+
+def _check_values(label: str | None) -> None:
+    """Finds what mmseg's cast to 8 bits would hide. The kind of pixels stands in the first bytes of a file."""
+    if not label or '://' in str(label):
+        return
+    try:
+        with Image.open(label) as file:
+            if file.mode in EIGHT_BITS:
+                return
+            values = np.array(file)
+    except Exception:  # of a kind that Pillow does not know, which was loaded all the same
+        return
+    if values.dtype.kind not in 'iuf':
+        return
+    wrong = values[~((values >= 0) & (values <= 255) & (values == np.round(values)))]
+    if len(wrong):
+        raise DataError(f'{label}: the label map holds {wrong[0]}, and mmseg keeps whole numbers from 0 to 255: save '
+                        '8-bit PNGs of class numbers')

@@ -14,6 +14,7 @@ from multiprocessing.queues import Queue
 import torch.multiprocessing
 from mmengine.runner import Runner
 
+from mmseg_attn.common.config import known_channels
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.datasets.reading_errors import name_files_in_errors
 
@@ -35,8 +36,13 @@ def guard_workers(runner: Runner) -> None:
     build = runner.build_dataloader
 
     def build_guarded(*args, **kwargs):
-        loader = build(*args, **kwargs)
-        name_files_in_errors(loader.dataset)
+        try:
+            loader = build(*args, **kwargs)
+        except (NotImplementedError, ValueError, AssertionError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f'a data loader of the config cannot be built ({type(error).__name__}): {error}') from error
+        name_files_in_errors(loader.dataset, known_channels(runner.cfg.model))
         if loader.num_workers > 0:
             _check_sockets()
         loader.worker_init_fn = partial(_start, then=loader.worker_init_fn)

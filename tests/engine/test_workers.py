@@ -4,6 +4,7 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 from torch.utils.data import DataLoader
 
 from mmseg_attn.common.errors import UserError
@@ -30,7 +31,8 @@ class _Unsendable(_Data):
 
 
 def _guarded(data=_Data, **options) -> DataLoader:
-    runner = SimpleNamespace(build_dataloader=lambda **kwargs: DataLoader(data(), batch_size=None, **kwargs))
+    runner = SimpleNamespace(build_dataloader=lambda **kwargs: DataLoader(data(), batch_size=None, **kwargs),
+                             cfg=Config(dict(model=dict())))
     guard_workers(runner)
     return runner.build_dataloader(num_workers=1, worker_init_fn=_note, multiprocessing_context='fork', **options)
 

@@ -38,7 +38,6 @@ class Kind:
         write: writes one.
         steps: of the test pipeline, until the labels are loaded.
         channels: that the network gets.
-        later: steps behind the labels.
         labels: the step that loads them.
         inferencer: whether mmseg's MMSegInferencer takes such a config.
     """
@@ -47,7 +46,6 @@ class Kind:
     write: Callable[[Path], object]
     steps: list[dict] = field(default_factory=lambda: [dict(type='LoadImageFromFile')])
     channels: int = 3
-    later: list[dict] = field(default_factory=list)
     labels: str | type = 'LoadAnnotations'
     inferencer: bool = True
 
@@ -72,8 +70,7 @@ KINDS = {
     'scopes': Kind('.png', _png(COLOUR), [dict(type='mmcv.LoadImageFromFile')], labels='mmseg.LoadAnnotations',
                    inferencer=False),
     'classes': Kind('.png', _png(COLOUR), [dict(type=LoadImageFromFile)], inferencer=False),
-    'resized': Kind('.png', _png(COLOUR), later=[RESIZE], inferencer=False),
-    'resized before the labels': Kind('.png', _png(COLOUR), [*_loading(), RESIZE]),
+    'resized': Kind('.png', _png(COLOUR), [*_loading(), RESIZE]),
     'floats': Kind('.png', _png(COLOUR), _loading(to_float32=True)),
     'read by Pillow': Kind('.png', _png(COLOUR), _loading(imdecode_backend='pillow')),
     'GIF': Kind('.gif', lambda path: Image.fromarray(COLOUR).save(path), _loading(imdecode_backend='pillow')),
@@ -98,7 +95,7 @@ def config_of(kind: Kind, folder: Path) -> Config:
         'model__data_preprocessor__type': 'mmseg_attn.SegDataPreProcessor',
         'model__data_preprocessor__mean': [90.0 + i for i in range(kind.channels)],
         'model__data_preprocessor__std': [50.0 + i for i in range(kind.channels)]})
-    pipeline = [*kind.steps, dict(type=kind.labels), *kind.later, dict(type='PackSegInputs')]
+    pipeline = [*kind.steps, dict(type=kind.labels), dict(type='PackSegInputs')]
     for split in 'train', 'val', 'test':
         cfg[f'{split}_dataloader'].update(num_workers=0, persistent_workers=False, batch_size=1)
         cfg[f'{split}_dataloader']['dataset'] = dict(
