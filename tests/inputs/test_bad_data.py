@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import Compose
 from PIL import Image
 
 from mmseg_attn.cli import run_command
+from mmseg_attn.datasets.reading_errors import CheckedPipeline, DataError
 from mmseg_attn.registry import MODELS
 
 from .kinds import COLOUR, KINDS, RESIZE, config_of, write_files
@@ -227,3 +229,10 @@ def test_a_pipeline_of_several_pictures_is_for_tta(write, capsys):
     code, printed = _ended(capsys, 'test', write(Fault(augmented, '', '')), 'weights.pth')
     assert code == 2
     assert 'put it into tta_pipeline, which test --tta uses' in printed
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_values_that_are_not_finite(value):
+    pipeline = CheckedPipeline(Compose([lambda data: dict(data, inputs=torch.full((3, 2, 2), value))]))
+    with pytest.raises(DataError, match=r'a\.tif: the image holds values that are not finite'):
+        pipeline(dict(img_path='a.tif'))
