@@ -59,8 +59,7 @@ class PictureReader:
             UserError: the file is missing, no image, or damaged. (OpenCV alone would fill what is missing with grey.)
         """
         self._check_file(path)
-        # What mmseg's data sets tell of an image.
-        results: Any = dict(img_path=str(path), label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
+        results: Any = _told_of(str(path))
         for step in self.steps[:self.first]:
             try:
                 results = step(results)
@@ -76,8 +75,7 @@ class PictureReader:
         first = self.steps[0]
         if isinstance(first, LoadImageFromFile) and first.to_float32:
             pixels = pixels.astype(np.float32)
-        return Picture(dict(img=pixels, img_path=None, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2],
-                            label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0))
+        return Picture(dict(_told_of(None), img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2]))
 
     def prepare(self, picture: Picture) -> dict:
         """A picture -> ``inputs`` (C, H, W) and ``data_samples`` of the whole pipeline.
@@ -98,6 +96,11 @@ class PictureReader:
         step = self.steps[0]
         if type(step).__module__.partition('.')[0] in OPENMMLAB and isinstance(step, LoadImageFromFile):
             check_image_file(path, step.imdecode_backend)
+
+
+def _told_of(path: str | None) -> dict:
+    """What mmseg's data sets tell of an image before any step."""
+    return dict(img_path=path, label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
 
 
 def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
@@ -139,7 +142,7 @@ def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
 
 def load_by(steps: tuple[dict, ...], path: str) -> np.ndarray:
     """The pixels of an image as these steps load it."""
-    results: Any = dict(img_path=path, label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
+    results: Any = _told_of(path)
     for step in steps:
         results = _built(step)(results)
     return results['img']

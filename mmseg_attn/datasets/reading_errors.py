@@ -11,9 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.image_files import hint_at, reason_of
-
-EIGHT_BITS = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')  # Pillow's modes
+from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
 
 
 class DataError(UserError):
@@ -132,7 +130,7 @@ def _check_values(label: str | None) -> None:
         return
     try:
         with Image.open(label) as file:
-            if file.mode in EIGHT_BITS:
+            if file.mode in EIGHT_BIT_MODES:
                 return
             values = np.array(file)
     except Exception:  # of a kind that Pillow does not know, which was loaded all the same

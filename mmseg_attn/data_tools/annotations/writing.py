@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_folder
-from mmseg_attn.common.image_files import IMAGE_SUFFIXES, ImageFileError, image_size, read_bytes
+from mmseg_attn.common.image_files import EIGHT_BIT_MODES, IMAGE_SUFFIXES, ImageFileError, image_size, read_bytes
 from mmseg_attn.data_tools.archives import locked
 from mmseg_attn.data_tools.pairs import Pair, check_pairs
 from mmseg_attn.data_tools.parallel import run_parallel
@@ -28,7 +28,6 @@ from .split import TRAIN, VAL
 SPLITS = (TRAIN, VAL)
 NAMES = 'classes.txt'
 SAME_FORMAT = {'.jpeg': '.jpg', '.tiff': '.tif'}
-EIGHT_BITS = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'CMYK', 'YCbCr')
 FIRST = 3  # problems that are shown
 
 
@@ -258,7 +257,7 @@ def _orientation(data: bytes) -> tuple[int, Size | None]:
 
 def _png(data: bytes, place: str) -> bytes:
     image = Image.open(io.BytesIO(data))
-    if image.mode not in EIGHT_BITS:
+    if image.mode not in EIGHT_BIT_MODES:
         raise UserError(f'{place} has pixels of the kind {image.mode}, and the images are of several formats, which '
                         'are written as 8-bit PNG: save all of them in one format')
     out = io.BytesIO()
