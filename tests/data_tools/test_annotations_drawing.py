@@ -124,6 +124,13 @@ def test_runs_go_down_or_along():
     assert _drawn(Runs(counts, (4, 1, 3, 2), True)).sum() == 4
 
 
+@pytest.mark.parametrize('length', [3.6e-265, 5e-324, 1e-160])
+def test_lengths_of_nearly_0(length):
+    assert not _drawn(Ellipse((3.2, 4.2), (length, length))).any()
+    dot = _drawn(Line(np.array([[3.5, 4.5], [3.5 + length, 4.5], [0.0, 0.0], [length, length]])))
+    np.testing.assert_array_equal(dot, _drawn(Line(np.array([[3.5, 4.5], [3.5, 4.5], [0.0, 0.0], [0.0, 0.0]]))))
+
+
 def _png(array) -> bytes:
     out = io.BytesIO()
     Image.fromarray(np.array(array, np.uint8)).save(out, 'PNG')

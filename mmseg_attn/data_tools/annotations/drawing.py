@@ -167,7 +167,8 @@ def _ellipse(outline: Ellipse, size: Size) -> Region:
     cosine, sine = np.cos(np.radians(outline.degrees)), np.sin(np.radians(outline.degrees))
     along = (x - centre[0]) * cosine + (y - centre[1]) * sine
     across = (y - centre[1]) * cosine - (x - centre[0]) * sine
-    return Region(window[0], window[1], (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1)
+    with np.errstate(over='ignore'):  # beside a radius of nearly 0 all centres are infinitely far away
+        return Region(window[0], window[1], (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1)
 
 
 def _line(outline: Line, size: Size, reach: float) -> Region:
@@ -181,7 +182,8 @@ def _line(outline: Line, size: Size, reach: float) -> Region:
         step = end - start
         length = step @ step
         # The place of the nearest point of the segment, from 0 to 1.
-        place = ((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length if length else np.zeros(1)
+        with np.errstate(over='ignore'):
+            place = ((x - start[0]) * step[0] + (y - start[1]) * step[1]) / length if length else np.zeros(1)
         place = np.clip(place, 0, 1)
         near = (x - start[0] - place * step[0]) ** 2 + (y - start[1] - place * step[1]) ** 2 <= reach ** 2
         rows, columns = part[1] - top, part[0] - left
