@@ -1,6 +1,7 @@
+import gc
 import os
 import signal
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,32 @@ FILLED = [(owner, name, _filled(getattr(owner, name)))
 def _nothing_passes_uninitialised(monkeypatch):
     for owner, name, function in FILLED:
         monkeypatch.setattr(owner, name, function)
+
+
+def pytest_collection_finish():
+    # Every data set of mmengine collects garbage, which takes half a second among all that has been imported.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()  # extensions report what is left of them at the end
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _environment_is_asked_once():
+    """mmengine's runner prints it, and starts compilers and git for it."""
+    from mmengine.runner import runner
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, 'collect_env', cache(runner.collect_env))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _configs_are_not_formatted(request, monkeypatch):
+    """What yapf makes of a config is the same config, and takes it half a second. The slow tests have it formatted."""
+    if not request.node.get_closest_marker('slow'):
+        monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
 
 
 @pytest.fixture

@@ -67,6 +67,15 @@ def test_blocks_load_without_openmmlab():
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
 
 
+def test_data_sets_are_prepared_without_openmmlab():
+    code = ('import pkgutil, sys, mmseg_attn.data_tools.annotations as annotations\n'
+            'for name in "camvid", "cityscapes", "voc": __import__(f"mmseg_attn.data_tools.{name}")\n'
+            'for module in pkgutil.iter_modules(annotations.__path__, annotations.__name__ + "."): '
+            '__import__(module.name)\n'
+            'print(sorted({"torch", "mmcv", "mmengine", "mmseg"} & set(sys.modules)))')
+    assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout == '[]\n'
+
+
 def test_help_loads_nothing_slow():
     code = ('import sys, mmseg_attn.cli as cli\n'
             'for name in cli.COMMANDS: __import__(f"mmseg_attn.cli.{name}")\n'

@@ -10,7 +10,6 @@ from PIL import Image
 from mmseg_attn.common.display import displayable
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, image_size, read_bytes, reason_of
-from mmseg_attn.common.pictures import load_by
 
 from .parallel import run_parallel
 
@@ -112,7 +111,7 @@ def decode_image(pair: Pair) -> np.ndarray:
     """The image (H, W, 3), RGB, uint8, of a pair that ``read_pair`` found nothing wrong with."""
     import cv2
     if pair.steps:
-        return displayable(load_by(pair.steps, pair.image))
+        return displayable(_load(pair))
     array = np.frombuffer(bytes_of(pair.image, pair.backend_args), np.uint8)
     return cv2.imdecode(array, cv2.IMREAD_COLOR)[:, :, ::-1]
 
@@ -131,11 +130,17 @@ def _read_image(content: PairContent) -> bool:
     return turned
 
 
+def _load(pair: Pair) -> np.ndarray:
+    # Not at the top: data sets are prepared without OpenMMLab.
+    from mmseg_attn.common.pictures import load_by
+    return load_by(pair.steps, pair.image)
+
+
 def _load_image(content: PairContent) -> bool:
     """By the steps of the config, as training does."""
     pair = content.pair
     try:
-        height, width = load_by(pair.steps, pair.image).shape[:2]
+        height, width = _load(pair).shape[:2]
         content.size = width, height
     except Exception as error:  # decoders raise whatever they come across
         kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
