@@ -110,6 +110,32 @@ def shapes_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope='session')
+def _few_images(tmp_path_factory) -> Path:
+    from mmseg_attn.datasets.context_shapes import CONTENT, generate_if_needed
+    root = tmp_path_factory.mktemp('few') / 'context_shapes'
+    with pytest.MonkeyPatch.context() as patch:
+        for split in 'train', 'val':
+            patch.setitem(CONTENT, split, 20)
+        generate_if_needed(root)
+    return root
+
+
+@pytest.fixture
+def few_shapes(_few_images, monkeypatch) -> Path:
+    """The built-in data set with 20 images in each split, for what runs within this process. The whole takes 8 s."""
+    from mmseg_attn.datasets.context_shapes import CONTENT
+    for split in 'train', 'val':
+        monkeypatch.setitem(CONTENT, split, 20)
+    return _few_images
+
+
+@pytest.fixture
+def shapes(request) -> Path:
+    """The whole built-in data set for slow tests, whose commands are other processes; some of it for the others."""
+    return request.getfixturevalue('shapes_root' if request.node.get_closest_marker('slow') else 'few_shapes')
+
+
+@pytest.fixture(scope='session')
 def camvid() -> Path:
     root = Path(__file__).parents[2] / 'shared' / 'data' / 'camvid'
     if not root.is_dir():

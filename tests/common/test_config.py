@@ -77,7 +77,7 @@ def test_a_config_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(Config, 'pretty_text', property(lambda self: 1 / 0))
     with pytest.raises(ZeroDivisionError):
         cfg.dump(tmp_path / 'dumped.py')
-    assert (tmp_path / 'dumped.py').read_text().startswith('a = 1')
+    assert Config.fromfile(tmp_path / 'dumped.py').a == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ['config.py', 'dumped.py']
 
 

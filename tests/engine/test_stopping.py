@@ -56,7 +56,7 @@ def alone():
 
 
 @pytest.fixture
-def train(tmp_path, shapes_root):
+def train(tmp_path, few_shapes):
     """``train(name, **changes)``: a small training in the folder of that name, with a hook or without."""
     def run(name: str, hook: Hook | None = None, **changes) -> Runner:
         cfg = load_config('configs/emanet_r18_shapes.py')
@@ -66,7 +66,7 @@ def train(tmp_path, shapes_root):
             **{f'{split}_dataloader.{key}': value for split in ('train', 'val', 'test') for key, value in dict(
                 num_workers=0, persistent_workers=False, batch_size=1).items()},
             **{f'{split}_dataloader.dataset.{key}': value for split in ('train', 'val') for key, value in dict(
-                data_root=str(shapes_root), indices=3).items()},
+                data_root=str(few_shapes), indices=3).items()},
             'work_dir': str(tmp_path / name), 'experiment_name': f'{tmp_path.name}_{name}', 'log_level': 'WARNING',
             'model.data_preprocessor.size': (48, 48), **NARROW, 'train_dataloader.dataset.pipeline': pipeline,
             'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=ITERS, val_interval=3),

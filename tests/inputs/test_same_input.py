@@ -12,7 +12,8 @@ from mmseg_attn.common.config import input_channels
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.data_tools.check import DataCheck
 from mmseg_attn.data_tools.findings import Level
-from mmseg_attn.data_tools.overlays import draw_sheet
+from mmseg_attn.data_tools.overlays import choose, overlay
+from mmseg_attn.data_tools.pairs import decode_image, decode_label
 from mmseg_attn.explain import look
 from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
@@ -21,9 +22,9 @@ from tests.helpers import randomize
 from .kinds import KINDS, config_of, write_files
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
 def kind(request):
-    return KINDS[request.param]
+    return request.param
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def tested(cfg, model, seen):
     return model.test_step(data)[0].pred_sem_seg.data[0].numpy()
 
 
-def test_same_input(kind, cfg, files, model, tested, seen, tmp_path):
+def test_same_input(kind, cfg, files, model, tested, seen):
     predictor = Predictor(model)
     picture = predictor.reader.load(files[0])
     labels = predictor(picture).labels
@@ -73,12 +74,19 @@ def test_same_input(kind, cfg, files, model, tested, seen, tmp_path):
     shown = Painter(**model.dataset_meta)(picture.pixels, labels)
     assert view.picture.shape == shown.shape == (*labels.shape, 3)
     assert view.picture.std() > 20
-    channels = input_channels(cfg.model)
-    assert flops_by_part(model, padded_size(model, (64, 64), channels), channels)[''] > 0
     check = DataCheck(cfg, 1)
     check.run(['test'])
     assert check.count(Level.ERROR) == 0, check.findings
-    assert draw_sheet(check.samples('test'), tmp_path / 'sheet.png', 'title')
+    [*_, (data, content)] = choose(check.samples('test'))
+    sheet, _ = overlay(decode_image(content.pair), decode_label(content.pair), data.class_map)
+    assert sheet.shape == shown.shape
+
+
+@pytest.mark.parametrize('kind', [KINDS[name] for name in ('grey', 'colour', 'transparency', 'bands')], indirect=True,
+                         ids=lambda kind: f'{kind.channels} channels')
+def test_flops(cfg, model):
+    channels = input_channels(cfg.model)
+    assert flops_by_part(model, padded_size(model, (64, 64), channels), channels)[''] > 0
 
 
 @pytest.mark.slow

@@ -257,14 +257,14 @@ def test_wrong_settings_are_told_before_any_work(wrong, message):
         model.test_step(_data())
 
 
-def test_evaluation_by_the_runner_gives_the_same_metrics(tmp_path, shapes_root):
+def test_evaluation_by_the_runner_gives_the_same_metrics(tmp_path, few_shapes):
     metrics = []
     for name in 'EncoderDecoder', 'mmseg_attn.EncoderDecoder':
         cfg = Config.fromfile('configs/emanet_r18_shapes.py')
         cfg.merge_from_dict({
             'work_dir': str(tmp_path / name), 'experiment_name': name, 'log_level': 'WARNING', 'model.type': name,
             'model.test_cfg': dict(mode='slide', crop_size=(160, 96), stride=(160, 64)),
-            'test_dataloader.dataset.data_root': str(shapes_root), 'test_dataloader.dataset.indices': 2,
+            'test_dataloader.dataset.data_root': str(few_shapes), 'test_dataloader.dataset.indices': 2,
             'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False})
         runner = Runner.from_cfg(cfg)
         torch.manual_seed(0)

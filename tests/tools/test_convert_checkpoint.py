@@ -16,9 +16,9 @@ FEW_TO_VALIDATE = [f'{split}_dataloader.dataset.indices=20' for split in ('val',
 
 
 @pytest.fixture
-def folder(tmp_path, shapes_root):
+def folder(tmp_path, shapes):
     (tmp_path / 'data').mkdir()
-    (tmp_path / 'data' / 'context_shapes').symlink_to(shapes_root)
+    (tmp_path / 'data' / 'context_shapes').symlink_to(shapes)
     return tmp_path
 
 

@@ -12,9 +12,9 @@ from tests.tools.command import CONFIGS, FEW, fails, fails_here, run_here, succe
 
 
 @pytest.fixture
-def folder(tmp_path, shapes_root):
+def folder(tmp_path, shapes):
     (tmp_path / 'data').mkdir()
-    (tmp_path / 'data' / 'context_shapes').symlink_to(shapes_root)
+    (tmp_path / 'data' / 'context_shapes').symlink_to(shapes)
     return tmp_path
 
 
@@ -81,7 +81,7 @@ def test_amp_without_a_gpu(folder, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_label_out_of_range(tmp_path, shapes_root):
+def test_a_label_out_of_range(tmp_path):
     data = tmp_path / 'data' / 'camvid'
     for split in ('train', 'val'):
         (data / split).mkdir(parents=True)

@@ -1,8 +1,8 @@
 """The kernels' tests run on the GPU or, without one, in Triton's interpreter on the CPU.
 
 Triton asks for its interpreter when it is imported, and a process whose Triton interprets cannot compile. So without a
-GPU these files run in processes of their own, with TRITON_INTERPRET=1: in two, as each takes seconds to start. To
-choose single tests there:
+GPU these files run in processes of their own, with TRITON_INTERPRET=1: the quick tests in one and the slow ones in two,
+as each takes seconds to start. To choose single tests there:
 TRITON_INTERPRET=1 pytest tests/ops/triton/test_attention_strides.py -k slices
 """
 
@@ -26,17 +26,19 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 class InterpretedFile(pytest.File):
     def collect(self):
-        yield InterpretedTests.from_parent(self, name='interpreted', chosen='not slow')
-        if 'mark.slow' in self.path.read_text(encoding='utf-8'):
+        text = self.path.read_text(encoding='utf-8')
+        if 'pytestmark = pytest.mark.slow' not in text:
+            yield InterpretedTests.from_parent(self, name='interpreted', chosen='not slow')
+        if 'mark.slow' in text:
             slow = InterpretedTests.from_parent(self, name='interpreted-slow', chosen='slow')
             slow.add_marker(pytest.mark.slow)
             yield slow
 
 
 def pytest_collection_modifyitems(items):
-    for chosen in ('not slow', 'slow'):
+    for chosen, processes in (('not slow', 1), ('slow', 2)):
         found = [item for item in items if isinstance(item, InterpretedTests) and item.chosen == chosen]
-        for first, *others in filter(None, (found[::2], found[1::2])):
+        for first, *others in filter(None, (found[i::processes] for i in range(processes))):
             first.paths += [item.path for item in others]
             for item in others:
                 items.remove(item)
