@@ -1,8 +1,8 @@
-import gc
 import os
 import signal
 from functools import cache, wraps
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -66,22 +66,15 @@ def _nothing_passes_uninitialised(monkeypatch):
         monkeypatch.setattr(owner, name, function)
 
 
-def pytest_collection_finish():
-    # Every data set of mmengine collects garbage, which takes half a second among all that has been imported.
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_unconfigure():
-    gc.unfreeze()  # extensions report what is left of them at the end
-
-
 @pytest.fixture(scope='session', autouse=True)
-def _environment_is_asked_once():
-    """mmengine's runner prints it, and starts compilers and git for it."""
+def _runners_start_fast():
+    """Without what takes mmengine a second each time: to ask compilers and git for their versions, and to collect
+    garbage for every data set, among all that has been imported."""
+    from mmengine.dataset import base_dataset
     from mmengine.runner import runner
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, 'collect_env', cache(runner.collect_env))
+        patch.setattr(base_dataset, 'gc', SimpleNamespace(collect=lambda: 0))
         yield
 
 
