@@ -18,19 +18,21 @@ SIZE = (136, 152)
 # Every method as its own test has it, unless it needs other options at this size, and what else exports differently.
 HEADS = {stem: dict(variants[0], type=name) for stem, heads in HEADS_OF.items() for name, variants in heads.items()} | {
     'a2net-cat': dict(type='A2Head', fusion='cat', scale=2),
-    'carafe': dict(type='CARAFEUPerHead', in_channels=[16, 32], in_index=[0, 1], strides=(4, 8), pool_scales=(1, 3)),
-    'dgmn': dict(type='DGMNHead', rates=(1, 3), groups=2),
+    # Three upsamplers of nine taps each; `non_local-carafe` has one of 25.
+    'carafe': dict(type='CARAFEUPerHead', in_channels=[16, 32], in_index=[0, 1], strides=(4, 8), pool_scales=(1, 3),
+                   carafe=dict(up_kernel=3)),
+    'dgmn': dict(type='DGMNHead', rates=(3, ), groups=2),
     'dgmn-fast': dict(type='DGMNHead', rates=(2, ), groups=2, rigorous=False),
     'emanet': dict(type='EMAHead', ema_channels=16, num_bases=6),
     'glore': dict(type='GloReHead', num_nodes=6),
     'isanet': dict(type='ISAHead'),
-    'isanet-masked': dict(type='ISAHead', down_factors=((4, 2), (3, 3)), mask_padding=True),
+    'isanet-masked': dict(type='ISAHead', down_factors=((4, 2), ), mask_padding=True),
     'non_local-dot_product': dict(type='NLHead', mode='dot_product'),
     'non_local-concatenation': dict(type='NLHead', mode='concatenation'),
     'non_local-sub_sample': dict(type='NLHead', sub_sample='after'),
     'non_local-carafe': dict(type='NLHead', upsample_features=dict(type='mmseg_attn.CARAFE', scale_factor=2)),
     # Every block of every grid is in the graph by itself: the paper's four grids take four minutes.
-    'ocnet-pyramid': dict(type='OCHead', context='pyramid', context_cfg=dict(scales=(1, 3))),
+    'ocnet-pyramid': dict(type='OCHead', context='pyramid', context_cfg=dict(scales=(1, 2))),
     'ocnet-asp': dict(type='OCHead', context='asp', context_cfg=dict(dilations=(2, 4))),
     'psanet': dict(type='PSAHead', crop_size=SIZE),
     'psanet-small_mask': dict(type='PSAHead', mask_size=(5, 7), psa_type='collect', shrink_factor=1),
