@@ -154,9 +154,14 @@ def _notes(annotations: Annotations, numbering: Numbering, made: list[Made], as_
     if empty:
         what = 'ignored' if numbering.fill == IGNORED else numbering.classes[0]
         notes.append(f'images without any shape, all {what}: {len(empty):,}, such as {empty[0]}')
-    if numbering.fill != IGNORED and not any(one.values[numbering.fill] for one in made):
-        notes.append(f'no pixel is {numbering.classes[0]}, so that it is a class that cannot be learnt: with '
+    absent = [name for number, name in enumerate(numbering.classes) if not any(one.values[number] for one in made)]
+    if numbering.fill != IGNORED and numbering.classes[0] in absent:
+        notes.append(f'no pixel is {absent.pop(0)}, so that it is a class that cannot be learnt: with '
                      '--no-background there is none')
+    if absent:
+        more = f' and {len(absent) - 5} more' if absent[5:] else ''
+        notes.append(f'no pixel is {", ".join(absent[:5])}{more}: what does not occur cannot be learnt. --classes with '
+                     'the others leaves it out')
     if without_pixels:
         notes.append(f'shapes that hold no centre of a pixel, and so do not show: {without_pixels:,}')
     if as_png:
