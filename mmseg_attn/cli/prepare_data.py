@@ -112,8 +112,12 @@ def prepare_annotations(args: argparse.Namespace, nproc: int) -> None:
     from mmseg_attn.data_tools.annotations.labelme import read_labelme
     from mmseg_attn.data_tools.annotations.report import lines_of
     from mmseg_attn.data_tools.annotations.split import split_by, split_images
-    from mmseg_attn.data_tools.annotations.training_config import require_config_place, write_config
-    from mmseg_attn.data_tools.annotations.writing import write_data_set
+    from mmseg_attn.data_tools.annotations.training_config import (
+        require_config_place,
+        require_same_config,
+        write_config,
+    )
+    from mmseg_attn.data_tools.annotations.writing import expected, write_data_set
     _check_annotation_arguments(args)
     if args.write_config is not None:
         require_config_place(args.write_config)
@@ -133,6 +137,8 @@ def prepare_annotations(args: argparse.Namespace, nproc: int) -> None:
         split = split_images(annotations.images, SHARE if args.val is None else args.val)
     else:
         split = split_by(annotations.images, annotations.validated, str(args.validation))
+    if args.write_config is not None:
+        require_same_config(expected(args.data_root, annotations, numbering, split), args.write_config)
     written = write_data_set(args.data_root, annotations, numbering, split, args.line_width, args.link, nproc)
     print('\n'.join(lines_of(written)))
     if written.was_there:

@@ -129,6 +129,35 @@ def test_files_of_coco_for_training_and_validation(tmp_path, capsys, monkeypatch
     assert 'valid/a.json leaves 2 of 2 images to train on and 0 to validate on: each needs one' in message
 
 
+@pytest.mark.parametrize('content', ['', 'x = 1\n', b'\xff', None])
+def test_another_config_in_the_way_is_told_before_any_work(tmp_path, monkeypatch, capsys, content):
+    """None is a config of another run, whose data set has other classes."""
+    monkeypatch.chdir(tmp_path)
+    labelme_folder(Path('a'))
+    arguments = ['labelme', 'a', '--nproc', '1', '--write-config', 'mine.py']
+    if content is None:
+        run_here('prepare_data', *arguments, '--data-root', 'mine', '--classes', 'dog', 'cat')
+    else:
+        Path('mine.py').write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = Path('mine.py').read_bytes()
+    message = fails_here(capsys, 'prepare_data', *arguments, '--data-root', 'new')
+    assert message == ('mine.py is there with another content, and was not changed: choose another --write-config, or '
+                       'move it away\n')
+    assert not list(Path().glob('new*'))
+    assert Path('mine.py').read_bytes() == before
+
+
+def test_a_config_that_depends_on_sizes_which_no_annotation_tells(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    labelme_folder(Path('a'))
+    labelme(Path('a/0.json'), [], imageWidth=None)
+    arguments = ['labelme', 'a', '--nproc', '1', '--write-config', 'mine.py', '--data-root', 'mine']
+    for _ in range(2):
+        run_here('prepare_data', *arguments)
+    Path('mine.py').write_text(Path('mine.py').read_text() + '# changed\n')
+    assert 'mine.py is there with another content' in fails_here(capsys, 'prepare_data', *arguments)
+
+
 def test_lines_are_as_wide_as_those_of_labelme():
     assert LINE_WIDTH == 10  # line_width of labelme.utils.shape_to_mask
 

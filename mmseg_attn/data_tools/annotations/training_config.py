@@ -20,8 +20,9 @@ CROPS = 64, 512
 STEP = 32
 TTA_RATIOS = 0.75, 1, 1.25
 
-TEXT = '''\
-# Written by mmseg-attn prepare_data. ResNet-18 from random weights, which needs no download. With the network at hand,
+HEAD = '# Written by mmseg-attn prepare_data.'
+TEXT = HEAD + '''\
+ ResNet-18 from random weights, which needs no download. With the network at hand,
 # pretrained weights are much better: --cfg-options model.pretrained=open-mmlab://resnet18_v1c
 _base_ = {base}
 
@@ -126,12 +127,25 @@ def base_of(file: Path) -> str:
 def require_config_place(file: Path) -> None:
     """
     Raises:
-        UserError: a config cannot be read from there.
+        UserError: a config cannot be read from there, or a file is there that this did not write.
     """
     if file.suffix != '.py' or '.' in file.stem:
         raise UserError(f'--write-config {file}: a config is a file NAME.py, without another dot in its name')
     if file.is_dir():
         raise UserError(f'--write-config {file} is a folder')
+    if file.exists() and not _content(file).startswith(HEAD):
+        raise UserError(_is_there(file))
+
+
+def require_same_config(expected: Written, file: Path) -> None:
+    """What is known of the config before the data set is written: all, if the annotations say how large the images are.
+
+    Raises:
+        UserError: the file is there with another content.
+    """
+    is_known = all(one.size is not None for one in expected.images)
+    if file.exists() and is_known and _content(file) != config_text(expected, file):
+        raise UserError(_is_there(file))
 
 
 def write_config(written: Written, file: Path) -> None:
@@ -140,9 +154,16 @@ def write_config(written: Written, file: Path) -> None:
         UserError: the file is there with another content.
     """
     text = config_text(written, file)
-    if file.exists():
-        if file.read_text(encoding='utf-8', errors='replace') == text:
-            return
-        raise UserError(f'{file} is there with another content, and was not changed. {written.root} is whole: choose '
-                        'another --write-config and run again')
-    write_text(file, text)
+    if not file.exists():
+        write_text(file, text)
+    elif _content(file) != text:
+        raise UserError(f'{_is_there(file)}. {written.root} is whole')
+
+
+def _content(file: Path) -> str:
+    return file.read_text(encoding='utf-8', errors='replace')
+
+
+def _is_there(file: Path) -> str:
+    return (f'{file} is there with another content, and was not changed: choose another --write-config, or move it '
+            'away')

@@ -90,6 +90,12 @@ def write_data_set(root: Path, annotations: Annotations, numbering: Numbering, s
     return Written(root, suffix, numbering.classes, made, was_there, _notes(annotations, numbering, made, as_png))
 
 
+def expected(root: Path, annotations: Annotations, numbering: Numbering, split: dict[str, str]) -> Written:
+    """What :func:`write_data_set` will give, as far as the annotations say it: the size of an image may be None."""
+    images = [Made(image, split[image.name], image.size) for image in annotations.images]
+    return Written(root, _suffix(annotations.images)[0], numbering.classes, images, False, [])
+
+
 def _require_unique(images: list[AnnotatedImage]) -> None:
     names: dict[str, AnnotatedImage] = {}
     sources: dict[Path, AnnotatedImage] = {}
