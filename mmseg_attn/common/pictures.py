@@ -87,7 +87,7 @@ class PictureReader:
         """
         if self.first == 1 and _takes_colours(self.steps[0]):
             return self.from_array(frame)
-        # By a file: OpenCV makes grey of a colour PNG by other weights than of an array, and Pillow by others again.
+        # By a file: OpenCV makes another grey of a colour PNG than of an array, and Pillow another again.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, 'frame.png')
             path.write_bytes(cv2.imencode('.png', frame, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())

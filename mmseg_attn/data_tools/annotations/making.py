@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageOps
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, ImageFileError, image_size, read_bytes
 
+from .bands import Bands, has_bands, measure, missing_reader, read_bands
 from .content import AnnotatedImage, Size
 from .drawing import IGNORED, draw
 from .fields import read_json
@@ -39,7 +40,7 @@ class Drawing:
 class Made:
     """What became of an image: its size and the pixels of each value, or the problem.
 
-    ``differs`` says what is there instead, where it is only compared.
+    ``differs`` says what is there instead, where it is only compared; ``bands`` is measured where it is such a TIFF.
     """
     image: AnnotatedImage
     split: str
@@ -48,6 +49,11 @@ class Made:
     without_pixels: int = 0
     problem: str = ''
     differs: str = ''
+    bands: Bands | None = None
+
+    @property
+    def number_of_bands(self) -> int:
+        return len(self.bands.counts) if self.bands else 0
 
 
 Finish = Callable[[Drawing, AnnotatedImage, bytes, np.ndarray, Path, Path], str]
@@ -62,13 +68,14 @@ def make(drawing: Drawing, root: Path, finish: Finish, task: tuple[AnnotatedImag
     """Draws the label map of an image, and hands the files of both to :func:`write` or :func:`compare`."""
     image, split = task
     try:
-        data, size = picture(drawing, image)
+        data, size, bands = picture(drawing, image)
         label, without_pixels = draw(image.shapes, drawing.numbers, size, drawing.fill, drawing.line_width,
                                      drawing.larger_first)
     except UserError as error:
         return Made(image, split, problem=str(error))
     differs = finish(drawing, image, data, label, *places(root, image.name, split, drawing.suffix))
-    return Made(image, split, size, np.bincount(label.ravel(), minlength=IGNORED + 1), without_pixels, differs=differs)
+    values = np.bincount(label.ravel(), minlength=IGNORED + 1)
+    return Made(image, split, size, values, without_pixels, differs=differs, bands=bands)
 
 
 def write(drawing: Drawing, image: AnnotatedImage, data: bytes, label: np.ndarray, image_path: Path,
@@ -105,23 +112,28 @@ def _is_taken_as_it_is(drawing: Drawing, image: AnnotatedImage) -> bool:
     return not drawing.as_png or image.suffix.lower() == '.png'
 
 
-def picture(drawing: Drawing, image: AnnotatedImage) -> tuple[bytes, Size]:
+def picture(drawing: Drawing, image: AnnotatedImage) -> tuple[bytes, Size, Bands | None]:
     """The file that becomes the image of the data set, and width and height as mmseg reads it.
 
     Raises:
         UserError: it is missing, damaged, or not of the size that it is annotated with.
     """
     place = f"{image.source}: 'imageData'" if image.embedded else str(image.source)
+    bands = None
     try:
         if image.embedded:
             data = embedded_image(read_json(image.source), str(image.source))
         else:
             data = read_bytes(str(image.source))
-        size, _ = image_size(data)
+        if has_bands(data):
+            array = read_bands(data)
+            size, bands = array.shape[1::-1], measure(array)
+        else:
+            size, _ = image_size(data)
     except ImageFileError as error:
-        raise UserError(f'{image.where}: the image {place} {error}') from error
+        raise UserError(f'{image.where}: the image {place} {error}{missing_reader(image.suffix)}') from error
     _check_size(drawing, image, data, size, place)
-    return (data if _is_taken_as_it_is(drawing, image) else _png(data, place)), size
+    return (data if _is_taken_as_it_is(drawing, image) else _png(data, place)), size, bands
 
 
 def _check_size(drawing: Drawing, image: AnnotatedImage, data: bytes, size: Size, place: str) -> None:
@@ -148,12 +160,12 @@ def _orientation(data: bytes) -> tuple[int, Size | None]:
 
 
 def _png(data: bytes, place: str) -> bytes:
-    image = Image.open(io.BytesIO(data))
-    if image.mode not in EIGHT_BIT_MODES:
-        raise UserError(f'{place} has pixels of the kind {image.mode}, and the images are of several formats, which '
+    mode = 'TIFF of bands' if has_bands(data) else Image.open(io.BytesIO(data)).mode
+    if mode not in EIGHT_BIT_MODES:
+        raise UserError(f'{place} has pixels of the kind {mode}, and the images are of several formats, which '
                         'are written as 8-bit PNG: save all of them in one format')
     out = io.BytesIO()
-    ImageOps.exif_transpose(image).convert('RGB').save(out, 'PNG')
+    ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert('RGB').save(out, 'PNG')
     return out.getvalue()
 
 

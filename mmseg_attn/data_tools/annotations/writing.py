@@ -13,6 +13,7 @@ from mmseg_attn.data_tools.archives import locked
 from mmseg_attn.data_tools.pairs import Pair, check_pairs
 from mmseg_attn.data_tools.parallel import run_parallel
 
+from .bands import PAGE, size_of_bands
 from .classes import Numbering
 from .content import AnnotatedImage, Annotations
 from .drawing import IGNORED
@@ -82,9 +83,9 @@ def write_data_set(root: Path, annotations: Annotations, numbering: Numbering, s
         else:
             with atomic_folder(root) as folder:
                 made = _all(partial(make, drawing, folder, write), tasks, nproc, 'Drawing the label maps')
+                _require_same_bands(made)
                 (folder / NAMES).write_text(names, encoding='utf-8')
-                pairs = [Pair(*(str(path) for path in places(folder, one.image.name, one.split, suffix)))
-                         for one in made]
+                pairs = [_pair(folder, one, suffix) for one in made]
                 check_pairs(folder, pairs, frozenset({*range(len(numbering.classes)), IGNORED}), nproc, str(root),
                             'Look for what is wrong with the disk, and run again')
     return Written(root, suffix, numbering.classes, made, was_there, _notes(annotations, numbering, made, as_png))
@@ -117,7 +118,7 @@ def _suffix(images: list[AnnotatedImage]) -> tuple[str, bool]:
         suffix = image.suffix.lower()
         if suffix not in IMAGE_SUFFIXES:
             raise UserError(f'{image.where}: {image.source} is no image by its suffix; there are '
-                            f'{", ".join(IMAGE_SUFFIXES)}')
+                            f'{", ".join(IMAGE_SUFFIXES)}. {PAGE} says how to train on others')
         found.add(SAME_FORMAT.get(suffix, suffix))
     return ('.png', True) if len(found) > 1 else (found.pop(), False)
 
@@ -129,6 +130,23 @@ def _all(function: Callable, tasks: list, nproc: int, description: str) -> list[
         more = f'\n  and {len(problems) - FIRST:,} more' if len(problems) > FIRST else ''
         raise UserError('\n  '.join(problems[:FIRST]) + more)
     return made
+
+
+def _require_same_bands(made: list[Made]) -> None:
+    first = made[0]
+    for one in made:
+        if one.number_of_bands != first.number_of_bands:
+            raise UserError(f'{first.image.source} is {_kind(first)}, and {one.image.source} {_kind(one)}: a network '
+                            'takes images of one kind. Save all as one, or prepare a data set of each')
+
+
+def _kind(one: Made) -> str:
+    return f'a TIFF of {one.number_of_bands} bands' if one.bands else 'of grey or colours'
+
+
+def _pair(folder: Path, one: Made, suffix: str) -> Pair:
+    image, label = map(str, places(folder, one.image.name, one.split, suffix))
+    return Pair(image, label, size_of=size_of_bands) if one.bands else Pair(image, label)
 
 
 def _require_files(root: Path, tasks: list[tuple[AnnotatedImage, str]], suffix: str, names: str) -> None:
@@ -170,6 +188,10 @@ def _notes(annotations: Annotations, numbering: Numbering, made: list[Made], as_
                      'the others leaves it out')
     if without_pixels:
         notes.append(f'shapes that hold no centre of a pixel, and so do not show: {without_pixels:,}')
+    unknown = [one.image.source for one in made if one.bands and not one.bands.finite]
+    if unknown:
+        notes.append(f'images with values that are not finite, with which no network can be trained: {len(unknown):,}, '
+                     f'such as {unknown[0]}. Replace them, by the mean of the band for example')
     if as_png:
         notes.append('the images are of several formats, and mmseg takes one: those of others were written as PNG')
     return notes
