@@ -48,8 +48,7 @@ def _prepare(*arguments: object) -> None:
     run_here('prepare_data', 'labelme', *arguments, '--nproc', '1')
 
 
-@pytest.mark.parametrize(('bands', 'dtype'), [(5, np.uint16), (4, np.uint16), (2, np.float32), (1, np.float32),
-                                              (1, np.int16)])
+@pytest.mark.parametrize(('bands', 'dtype'), [(5, np.uint16), (4, np.uint16), (1, np.float32)])
 def test_the_config_trains_on_them(tmp_path, monkeypatch, bands, dtype):
     monkeypatch.chdir(tmp_path)
     _folder(Path('a'), bands=bands, dtype=dtype)
@@ -96,6 +95,14 @@ def test_colours_are_no_bands(tmp_path, monkeypatch):
     Image.new('RGBA', SIZE).save(out, 'TIFF')
     assert not has_bands(out.getvalue())
     assert not has_bands(b'II*\0 damaged')
+
+
+@pytest.mark.parametrize(('bands', 'dtype'), [(2, np.uint16), (3, np.float32), (1, np.int16), (1, np.uint32),
+                                              (4, np.uint8)])
+def test_what_else_is_no_picture(bands, dtype):
+    data = _tiff(_values(0, bands, dtype))
+    assert has_bands(data)
+    np.testing.assert_array_equal(read_bands(data), _values(0, bands, dtype).reshape(HEIGHT, WIDTH, bands))
 
 
 def test_the_numbers_of_several_images():
