@@ -6,9 +6,10 @@
 
     mmseg-attn prepare_data labelme FOLDER --data-root data/mine --write-config mine.py
     mmseg-attn prepare_data coco FILE.json --images DIR --data-root data/mine --write-config mine.py
+    mmseg-attn prepare_data coco TRAIN.json VAL.json --images DIR --images DIR --data-root data/mine
     mmseg-attn prepare_data cvat FILE.xml --images DIR --data-root data/mine --write-config mine.py
 
-The last three draw label maps of outlines and masks, and write a config that trains on them.
+The last ones draw label maps of outlines and masks, and write a config that trains on them.
 
 Run it again after an interruption, or to check what is there: it goes on where it stopped. docs/data_preparation.md.
 """
@@ -29,6 +30,7 @@ TRAINING_SETS = {'voc': ('train_dataloader.dataset.datasets.0', 'train_dataloade
 OTHER_SETS = ('val_dataloader.dataset', 'test_dataloader.dataset')
 ANNOTATIONS = ('labelme', 'coco', 'cvat')
 LINE_WIDTH = 10.0  # of labelme's own export
+SHARE = '0.2'  # of the images, to validate on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,11 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     labelme.add_argument('--images', type=Path, metavar='DIR', help='where the images are instead')
     coco = parsers.add_parser('coco', help='your annotations in the format of COCO: a JSON file')
     coco.add_argument('source', type=Path, metavar='FILE.json', help='with images, annotations and categories')
+    coco.add_argument('validation', nargs='?', type=Path, metavar='VAL.json',
+                      help='the same for the images to validate on, where they have a file of their own')
+    coco.add_argument('--images', type=Path, metavar='DIR', required=True, action='append',
+                      help='the folder that the names of the images begin in; a second --images is that of VAL.json')
     cvat = parsers.add_parser('cvat', help='your annotations of CVAT, exported as "CVAT for images 1.1"')
     cvat.add_argument('source', type=Path, metavar='FILE.xml', help='annotations.xml of the export')
-    for one in (coco, cvat):
-        one.add_argument('--images', type=Path, metavar='DIR', required=True,
-                         help='the folder that the names of the images begin in')
+    cvat.add_argument('--images', type=Path, metavar='DIR', required=True,
+                      help='the folder that the names of the images begin in')
     for one in (labelme, coco, cvat):
         _add_annotation_arguments(one)
 
@@ -74,8 +79,9 @@ def _add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
                         help='ignore the pixels in no shape, instead of making them class 0, background')
     parser.add_argument('--line-width', type=float, default=LINE_WIDTH, metavar='PIXELS',
                         help=f'of lines, which have none of their own; {LINE_WIDTH:g} by default')
-    parser.add_argument('--val', default='0.2', metavar='SHARE',
-                        help='the share of the images to validate on, or a text file with their names; 0.2 by default')
+    parser.add_argument('--val', metavar='SHARE',
+                        help='the share of the images to validate on, or a text file with their names; '
+                        f'{SHARE} by default')
     parser.add_argument('--link', action='store_true',
                         help='make hard links of the images instead of copies: no space, but one file with two names')
     parser.add_argument('--write-config', type=Path, metavar='FILE.py', help='write a config that trains on the data')
@@ -105,22 +111,34 @@ def prepare_annotations(args: argparse.Namespace, nproc: int) -> None:
     from mmseg_attn.data_tools.annotations.cvat import read_cvat
     from mmseg_attn.data_tools.annotations.labelme import read_labelme
     from mmseg_attn.data_tools.annotations.report import lines_of
-    from mmseg_attn.data_tools.annotations.split import split_images
-    from mmseg_attn.data_tools.annotations.training_config import require_config_place, write_config
-    from mmseg_attn.data_tools.annotations.writing import write_data_set
+    from mmseg_attn.data_tools.annotations.split import split_by, split_images
+    from mmseg_attn.data_tools.annotations.training_config import (
+        require_config_place,
+        require_same_config,
+        write_config,
+    )
+    from mmseg_attn.data_tools.annotations.writing import expected, write_data_set
     _check_annotation_arguments(args)
     if args.write_config is not None:
         require_config_place(args.write_config)
     classes = read_classes(args.classes)
     if args.data == 'labelme':
         annotations = read_labelme(args.source, args.images, nproc)
+    elif args.data == 'coco':
+        validation = None if args.validation is None else (args.validation, args.images[-1])
+        annotations = read_coco(args.source, args.images[0], validation)
     else:
-        annotations = (read_coco if args.data == 'coco' else read_cvat)(args.source, args.images)
+        annotations = read_cvat(args.source, args.images)
     if len(annotations.images) < 2:
         raise UserError(f'{args.source} has {len(annotations.images)} annotated images: one to train and one to '
                         'validate on are the least')
     numbering = number_classes(annotations, classes, args.ignored, args.ignore_unknown, not args.no_background)
-    split = split_images(annotations.images, args.val)
+    if annotations.validated is None:
+        split = split_images(annotations.images, SHARE if args.val is None else args.val)
+    else:
+        split = split_by(annotations.images, annotations.validated, str(args.validation))
+    if args.write_config is not None:
+        require_same_config(expected(args.data_root, annotations, numbering, split), args.write_config)
     written = write_data_set(args.data_root, annotations, numbering, split, args.line_width, args.link, nproc)
     print('\n'.join(lines_of(written)))
     if written.was_there:
@@ -133,14 +151,25 @@ def _check_annotation_arguments(args: argparse.Namespace) -> None:
     """
     Raises:
         UserError: the width of lines is no number above 0, the data set would lie among what it is made of, or the
-            config in the data set.
+            config in the data set; or what is to be validated on is said twice.
     """
     if not 0 < args.line_width <= 1000:
         raise UserError(f'--line-width must be from 0 to 1000 pixels, got {args.line_width:g}')
     if args.data == 'labelme' and args.data_root.resolve().is_relative_to(args.source.resolve()):
         raise UserError(f'--data-root {args.data_root} lies in {args.source}, which it is made of: choose another')
+    if args.data == 'coco':
+        _check_coco_arguments(args)
     if args.write_config is not None and args.write_config.resolve().is_relative_to(args.data_root.resolve()):
         raise UserError(f'--write-config {args.write_config} lies in the data set: choose another place')
+
+
+def _check_coco_arguments(args: argparse.Namespace) -> None:
+    files = [args.source] if args.validation is None else [args.source, args.validation]
+    if len(args.images) > len(files):
+        raise UserError(f'--images is given {len(args.images)} times: give it once, or once for each file of '
+                        f'annotations ({", ".join(map(str, files))})')
+    if args.validation is not None and args.val is not None:
+        raise UserError(f'--val {args.val} chooses images to validate on, and so does {args.validation}: leave one out')
 
 
 def next_steps(args: argparse.Namespace) -> str:

@@ -1,10 +1,12 @@
 """How a config reads an image for testing."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.config import Config
@@ -71,11 +73,30 @@ class PictureReader:
         return Picture(results)
 
     def from_array(self, pixels: np.ndarray) -> Picture:
-        """Pixels as the pipeline would load them, such as the frame of a video: (H, W, 3), BGR, uint8."""
+        """Pixels as the pipeline would load them: (H, W, C), BGR where there are three channels."""
         first = self.steps[0]
         if isinstance(first, LoadImageFromFile) and first.to_float32:
             pixels = pixels.astype(np.float32)
         return Picture(dict(_told_of(None), img=pixels, img_shape=pixels.shape[:2], ori_shape=pixels.shape[:2]))
+
+    def from_frame(self, frame: np.ndarray) -> Picture:
+        """The frame of a video, (H, W, 3), BGR, uint8, as the pipeline loads a PNG of it.
+
+        Raises:
+            UserError: the pipeline loads no such PNG.
+        """
+        if self.first == 1 and _takes_colours(self.steps[0]):
+            return self.from_array(frame)
+        # By a file: OpenCV makes another grey of a colour PNG than of an array, and Pillow another again.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'frame.png')
+            path.write_bytes(cv2.imencode('.png', frame, [cv2.IMWRITE_PNG_COMPRESSION, 0])[1].tobytes())
+            try:
+                return self.load(path)
+            except UserError as error:
+                reason = str(error).removeprefix(f'{path}: ')
+                raise UserError(f'a frame of a video has 8-bit colours, and such images are not what this config '
+                                f'reads: {reason}') from error
 
     def prepare(self, picture: Picture) -> dict:
         """A picture -> ``inputs`` (C, H, W) and ``data_samples`` of the whole pipeline.
@@ -96,6 +117,12 @@ class PictureReader:
         step = self.steps[0]
         if type(step).__module__.partition('.')[0] in OPENMMLAB and isinstance(step, LoadImageFromFile):
             check_image_file(path, step.imdecode_backend)
+
+
+def _takes_colours(step: Any) -> bool:
+    """Whether a transform loads an image of 8-bit colours, without an orientation, as its very pixels."""
+    return (type(step) is LoadImageFromFile and step.imdecode_backend in ('cv2', 'pillow')
+            and step.color_type in ('color', 'color_ignore_orientation', 'unchanged'))
 
 
 def _told_of(path: str | None) -> dict:

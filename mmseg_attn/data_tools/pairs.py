@@ -1,6 +1,7 @@
 """Reads an image and its label map as training does, and says what is wrong with them."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,12 +32,14 @@ MOST_COLOURS = 300
 class Pair:
     """Paths of an image and its label map; ``label`` is None where the data set has none.
 
-    ``steps`` load the image, where that is not what mmcv's LoadImageFromFile does by default.
+    ``steps`` load the image, where that is not what mmcv's LoadImageFromFile does by default; without them,
+    ``size_of`` reads its size.
     """
     image: str
     label: str | None
     backend_args: dict | None = field(default=None, compare=False)
     steps: tuple[dict, ...] = field(default=(), compare=False)
+    size_of: Callable[[bytes], tuple[tuple[int, int], bool]] = field(default=image_size, compare=False)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def _read_image(content: PairContent) -> bool:
     if pair.steps:
         return _load_image(content)
     try:
-        content.size, turned = image_size(read_bytes(pair.image, pair.backend_args))
+        content.size, turned = pair.size_of(read_bytes(pair.image, pair.backend_args))
     except ImageFileError as error:
         kind = MISSING_IMAGE if error.missing else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, str(error)))

@@ -1,7 +1,7 @@
 """From the file of an image or a video to the files of its results."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -9,11 +9,10 @@ import numpy as np
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_folder, atomic_write
-from mmseg_attn.common.pictures import Picture
 
 from .drawing import Painter
 from .files import Job
-from .prediction import Prediction, Predictor
+from .prediction import Predictor
 from .results import mask_image, save_mask, save_picture, save_probabilities
 
 Progress = Callable[[int, int | None], None]
@@ -27,7 +26,8 @@ def run_image(job: Job, predictor: Predictor, painter: Painter) -> None:
         OSError: a result cannot be written.
     """
     picture = predictor.reader.load(job.source)
-    prediction = _predict(predictor, picture, job.source)
+    with _naming(job.source):
+        prediction = predictor(picture)
     save_mask(job.mask, prediction.labels, painter.palette.tolist())
     save_picture(job.overlay, painter(picture.pixels, prediction.labels))
     if job.probabilities:
@@ -41,7 +41,7 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
 
     Raises:
         UserError: the video cannot be read, or ends early (then the results of what there was are written), or the
-            network cannot take its frames.
+            test pipeline or the network cannot take its frames.
         OSError: a result cannot be written.
     """
     capture = cv2.VideoCapture(str(job.source))
@@ -53,12 +53,15 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
         overlay = stack.enter_context(atomic_write(job.overlay))
         folder = stack.enter_context(atomic_folder(job.mask)) if job.mask else None
         for frame in _frames(capture):
-            labels = _predict(predictor, frame, job.source).labels
+            with _naming(job.source):
+                picture = predictor.reader.from_frame(frame)
+                labels = predictor(picture).labels
             named |= set(np.unique(labels).tolist())
+            painted = painter(picture.pixels, labels, named)
             if writer is None:
-                writer = _open_writer(overlay, fps, frame.shape)
+                writer = _open_writer(overlay, fps, painted.shape)
                 stack.callback(writer.release)
-            writer.write(cv2.cvtColor(painter(frame, labels, named), cv2.COLOR_RGB2BGR))
+            writer.write(cv2.cvtColor(painted, cv2.COLOR_RGB2BGR))
             if folder:
                 # Not atomically: the folder is.
                 mask_image(labels, painter.palette.tolist()).save(folder / f'{done:06d}.png')
@@ -76,9 +79,10 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
                         f'are in {job.overlay}')
 
 
-def _predict(predictor: Predictor, picture: Picture | np.ndarray, source: Path) -> Prediction:
+@contextmanager
+def _naming(source: Path) -> Iterator[None]:
     try:
-        return predictor(picture)
+        yield
     except UserError as error:
         raise UserError(f'{source}: {error}') from error
 

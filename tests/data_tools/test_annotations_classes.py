@@ -34,6 +34,24 @@ def test_a_background_that_is_drawn_is_the_same():
     assert _number(_annotations(['a', 'background']), background=False).numbers == dict(a=0, background=1)
 
 
+def test_the_background_however_it_is_spelt():
+    annotations = _annotations(['a', 'Background', 'BACKGROUND'], 'BACKGROUND', 'a')
+    numbering = _number(annotations)
+    assert (numbering.classes, numbering.numbers) == (
+        ('Background', 'a'), dict(Background=0, BACKGROUND=0, a=1))
+    assert numbering.notes == ("'Background' and 'BACKGROUND': the same class as the pixels in no shape, number 0; "
+                               'with --no-background it is one of its own', )
+    assert _number(annotations, ['background', 'a']).classes == ('background', 'a')
+    assert _number(annotations, ['a']).numbers == dict(Background=0, BACKGROUND=0, a=1)
+    ignored = _number(annotations, ignored=['Background', 'BACKGROUND'])
+    assert (ignored.classes, ignored.notes) == (('background', 'a'), ())
+    assert ignored.numbers == dict(background=0, a=1, Background=255, BACKGROUND=255)
+    without = _number(annotations, background=False)
+    assert (without.classes, without.notes) == (('a', 'Background', 'BACKGROUND'), ())
+    with pytest.raises(UserError, match='--classes names Background at number 1, and pixels in no shape are number 0'):
+        _number(annotations, ['a', 'Background'])
+
+
 def test_without_background_the_rest_is_ignored():
     numbering = _number(_annotations(['b', 'a'], 'a'), background=False)
     assert (numbering.classes, numbering.fill) == (('b', 'a'), 255)

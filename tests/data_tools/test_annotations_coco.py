@@ -121,13 +121,65 @@ def test_annotations_that_cannot_be_drawn(tmp_path, annotation, message):
     (dict(images=[IMAGE | dict(width=10**9)]), "images\\[0\\]: 'width' must be from 1 to 1,048,576"),
     (dict(images=[IMAGE | dict(height=-1)]), "'height' must be from 1"),
     (dict(images=[dict(id=7, file_name='1.png')]), "images\\[0\\] has no 'width', but 'id', 'file_name'"),
-    (dict(categories=[dict(id=1, name='a'), dict(id=1, name='b')]), 'has the id 1 or the name \'b\' of another'),
-    (dict(categories=[dict(id=1, name='a'), dict(id=2, name=' a')]), 'or the name \'a\' of another'),
+    (dict(categories=[dict(id=1, name='a'), dict(id=1, name='b')]), r"\[1\] \('b'\) has the id 1 of another"),
+    (dict(images=[IMAGE | dict(width=13.5)]), "'width' must be a whole number, and is 13.5"),
+    (dict(images=[IMAGE | dict(width=1e300)]), "'width' must be from 1 to .* pixels, and is a number of very"),
     (dict(categories=[dict(id=1, name=[])]), "'name' must be a text")])
 def test_files_that_are_not_of_coco(tmp_path, more, message):
     with pytest.raises(UserError, match=message) as info:
         _read(coco(tmp_path / 'a.json', [], **more))
     assert str(info.value).startswith(str(tmp_path / 'a.json'))
+
+
+def test_whole_numbers_may_be_written_as_fractions(tmp_path):
+    file = coco(tmp_path / 'a.json', [dict(segmentation=[BOX], image_id=7.0, category_id=3.0)],
+                images=[IMAGE | dict(id=7.0, width=float(WIDTH), height=float(HEIGHT))])
+    read = _read(file)
+    assert [(image.size, [shape.label for shape in image.shapes]) for image in read.images] == [(SIZE, ['cat'])]
+    assert all(type(side) is int for side in read.images[0].size)
+
+
+# As Roboflow exports them.
+ABOVE = [dict(id=0, name='pets', supercategory='none'), dict(id=1, name='dog', supercategory='pets'),
+         dict(id=3, name='cat', supercategory='pets')]
+BIRDS = [dict(id=0, name='cat', supercategory='none'), dict(id=1, name='owl', supercategory='cat'),
+         dict(id=3, name='cat', supercategory='cat')]
+
+
+def test_a_category_that_only_stands_above_others_is_no_class(tmp_path):
+    read = _read(coco(tmp_path / 'a.json', [dict(segmentation=[BOX])], categories=ABOVE))
+    assert read.labels == ['dog', 'cat']
+    assert read.notes == ["the category 'pets' is the supercategory of others, and no annotation is of it: it is no "
+                          'class, unless --classes names it']
+    used = _read(coco(tmp_path / 'a.json', [dict(segmentation=[BOX], category_id=0)], categories=ABOVE))
+    assert (used.labels, used.notes) == (['pets', 'dog', 'cat'], [])
+    # As in COCO itself, where the category person is of the supercategory person.
+    own = [dict(id=1, name='person', supercategory='person'), dict(id=2, name='car', supercategory='vehicle')]
+    assert _read(coco(tmp_path / 'a.json', [], categories=own)).labels == ['person', 'car']
+
+
+def test_of_two_categories_with_one_name_the_annotated_one_counts(tmp_path):
+    for order in (BIRDS, BIRDS[::-1]):
+        read = _read(coco(tmp_path / 'a.json', [dict(segmentation=[BOX])], categories=order))
+        assert (read.labels, read.notes) == (['owl', 'cat'], [])
+    twins = [dict(id=1, name='a'), dict(id=2, name=' a')]
+    assert _read(coco(tmp_path / 'a.json', [], categories=twins)).labels == ['a']
+    both = [dict(segmentation=[BOX], category_id=i) for i in (0, 3)]
+    with pytest.raises(UserError, match=r"a.json: the categories 0 and 3 have both the name 'cat', and annotations"):
+        _read(coco(tmp_path / 'a.json', both, categories=BIRDS))
+
+
+def test_a_file_for_training_and_one_for_validation(tmp_path):
+    files = [coco(tmp_path / name / 'a.json', [dict(segmentation=[BOX], category_id=number)], categories=categories,
+                  images=[IMAGE | dict(file_name=f'{name}.png')])
+             for name, number, categories in (('train', 1, ABOVE), ('valid', 3, [*ABOVE, dict(id=4, name='hen')]))]
+    folders = [file.parent / 'images' for file in files]
+    read = read_coco(files[0], folders[0], (files[1], folders[1]))
+    assert read.labels == ['dog', 'cat', 'hen']
+    assert [(image.name, image.source.parent, image.shapes[0].label) for image in read.images] == [
+        ('train', folders[0], 'dog'), ('valid', folders[1], 'cat')]
+    assert read.validated == {'valid'}
+    assert read_coco(files[0], folders[0]).validated is None
 
 
 def test_no_folder_of_images(tmp_path):

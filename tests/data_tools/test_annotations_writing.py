@@ -114,6 +114,13 @@ def test_a_background_that_does_not_occur_is_told(tmp_path):
     assert _write(folder, tmp_path / 'other', background=False).notes == []
 
 
+def test_classes_that_do_not_occur_are_told(tmp_path):
+    read = read_coco(coco(tmp_path / 'a.json', [dict(segmentation=[[1, 2, 6, 2, 6, 7]])]), tmp_path / 'images')
+    notes = _write(tmp_path, tmp_path / 'mine', annotations=read, val='0.5').notes
+    assert notes[-1] == ('no pixel is dog: what does not occur cannot be learnt. --classes with the others leaves it '
+                         'out')
+
+
 @pytest.mark.parametrize('options', [dict(nproc=2), dict(link=True)])
 def test_several_processes_and_links_make_the_same(tmp_path, options):
     folder = labelme_folder(tmp_path / 'a')

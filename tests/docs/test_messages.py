@@ -1,9 +1,12 @@
 """The messages that the documentation quotes are those that are given."""
 
+import io
 from types import SimpleNamespace
 from urllib.error import URLError
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 from mmengine.config import Config
 from mmengine.structures import PixelData
@@ -12,6 +15,11 @@ from mmseg.structures import SegDataSample
 from mmseg_attn.attention import AdaptiveContext
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import _message
+from mmseg_attn.common.image_files import image_size
+from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.data_tools.annotations import bands
+from mmseg_attn.data_tools.annotations.bands import read_bands
+from mmseg_attn.data_tools.annotations.coco import read_coco
 from mmseg_attn.data_tools.class_map import ClassMap
 from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
@@ -21,6 +29,7 @@ from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
 from mmseg_attn.engine.workers import _check_sockets
 from mmseg_attn.environment import MissingOperators
 from mmseg_attn.models.encoder_decoder import _check
+from tests.data_tools.annotated import coco
 from tests.test_environment import SAID
 from tests.tools.command import CONFIGS
 
@@ -94,6 +103,37 @@ def test_no_room_for_sockets(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr('tempfile.tempdir', str(folder))
     assert _quoted(_error(_check_sockets).split(f' {folder}')[0])
+
+
+def _tiff(values: np.ndarray, plane: str) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, values, photometric='minisblack', planarconfig=plane)
+    return out.getvalue()
+
+
+def test_images_of_many_bands(tmp_path, monkeypatch):
+    message = _error(read_bands, _tiff(np.zeros((5, 9, 13), np.uint16), 'separate'))
+    assert _quoted(message[message.index('bands must'):].split('. ')[0])
+    monkeypatch.setattr(bands, 'find_spec', lambda name: None)
+    message = _error(image_size, b'no image') + bands.missing_reader('.tif')
+    assert _quoted(message.split(': ')[0])
+
+
+def test_categories_of_roboflow(tmp_path):
+    cars = [dict(id=0, name='car'), dict(id=1, name='car')]
+    box = dict(segmentation=[[1, 2, 6, 2, 6, 7]])
+    file = coco(tmp_path / 'a.json', [dict(box, category_id=i) for i in (0, 1)], categories=cars)
+    message = _error(read_coco, file, tmp_path / 'images')
+    assert _quoted(message[message.index('have both'):])
+    pets = [dict(id=0, name='pets'), dict(id=3, name='cat', supercategory='pets')]
+    note, = read_coco(coco(tmp_path / 'a.json', [box], categories=pets), tmp_path / 'images').notes
+    assert _quoted(note[note.index('it is no class'):])
+
+
+def test_a_video_for_a_config_of_bands():
+    steps = [dict(type='LoadImageFromFile', imdecode_backend='tifffile'), dict(type='PackSegInputs')]
+    message = _error(PictureReader(Config(dict(test_pipeline=steps))).from_frame, np.zeros((9, 13, 3), np.uint8))
+    assert _quoted(message.split(': ')[0])
 
 
 def test_a_batch_of_one_image():

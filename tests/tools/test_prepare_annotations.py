@@ -105,6 +105,59 @@ def test_choices(tmp_path, capsys, monkeypatch):
     assert Config.fromfile('mine.py').model.decode_head.num_classes == 2
 
 
+def test_files_of_coco_for_training_and_validation(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = dict(train=['1', '2'], valid=['3'])
+    for split, images in names.items():
+        coco(Path(split, 'a.json'), [dict(segmentation=[[1, 2, 6, 2, 6, 7]])], images=[
+            dict(id=7 + i, file_name=f'{name}.png', width=13, height=9) for i, name in enumerate(images)])
+        write_image(Path(split, 'images', '3.png'), 3)
+    files, folders = ['train/a.json', 'valid/a.json'], ['--images', 'train/images', '--images', 'valid/images']
+    run_here('prepare_data', 'coco', *files, *folders, '--data-root', 'mine', '--nproc', '1')
+    assert 'Images: train 2, val 1' in capsys.readouterr().out
+    found = {path.relative_to('mine/images').as_posix() for path in Path('mine/images').glob('*/*')}
+    assert found == {'train/1.png', 'train/2.png', 'val/3.png'}
+    # One folder for both.
+    run_here('prepare_data', 'coco', *files, *folders[:2], '--data-root', 'other', '--nproc', '1')
+    for arguments, message in (
+            ([files[0], files[0], *folders[:2]], "have both the name '1' up to its suffix"),
+            ([*files, *folders, '--val', '0.5'], '--val 0.5 chooses images to validate on, and so does valid/a.json'),
+            ([files[0], *folders], '--images is given 2 times: give it once, or once for each file of annotations')):
+        assert message in fails_here(capsys, 'prepare_data', 'coco', *arguments, '--data-root', 'new')
+    coco(Path('valid/a.json'), [], images=[])
+    message = fails_here(capsys, 'prepare_data', 'coco', *files, *folders, '--data-root', 'new')
+    assert 'valid/a.json leaves 2 of 2 images to train on and 0 to validate on: each needs one' in message
+
+
+@pytest.mark.parametrize('content', ['', 'x = 1\n', b'\xff', None])
+def test_another_config_in_the_way_is_told_before_any_work(tmp_path, monkeypatch, capsys, content):
+    """None is a config of another run, whose data set has other classes."""
+    monkeypatch.chdir(tmp_path)
+    labelme_folder(Path('a'))
+    arguments = ['labelme', 'a', '--nproc', '1', '--write-config', 'mine.py']
+    if content is None:
+        run_here('prepare_data', *arguments, '--data-root', 'mine', '--classes', 'dog', 'cat')
+    else:
+        Path('mine.py').write_bytes(content if isinstance(content, bytes) else content.encode())
+    before = Path('mine.py').read_bytes()
+    message = fails_here(capsys, 'prepare_data', *arguments, '--data-root', 'new')
+    assert message == ('mine.py is there with another content, and was not changed: choose another --write-config, or '
+                       'move it away\n')
+    assert not list(Path().glob('new*'))
+    assert Path('mine.py').read_bytes() == before
+
+
+def test_a_config_that_depends_on_sizes_which_no_annotation_tells(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    labelme_folder(Path('a'))
+    labelme(Path('a/0.json'), [], imageWidth=None)
+    arguments = ['labelme', 'a', '--nproc', '1', '--write-config', 'mine.py', '--data-root', 'mine']
+    for _ in range(2):
+        run_here('prepare_data', *arguments)
+    Path('mine.py').write_text(Path('mine.py').read_text() + '# changed\n')
+    assert 'mine.py is there with another content' in fails_here(capsys, 'prepare_data', *arguments)
+
+
 def test_lines_are_as_wide_as_those_of_labelme():
     assert LINE_WIDTH == 10  # line_width of labelme.utils.shape_to_mask
 

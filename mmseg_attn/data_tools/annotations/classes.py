@@ -21,7 +21,7 @@ class Numbering:
         classes: their names; the number of one is its place.
         numbers: label of a shape -> number of its class, or 255.
         fill: the number of pixels in no shape.
-        notes: which labels are ignored.
+        notes: which labels are ignored, or are the background.
     """
     classes: tuple[str, ...]
     numbers: dict[str, int]
@@ -65,15 +65,20 @@ def number_classes(annotations: Annotations, given: list[str] | None, ignored: l
     if both:
         raise UserError(f'--ignored {shown(both[0])} is among --classes too')
     classes = [name for name in classes if name not in ignored]
+    drawn: list[str] = []
     if background:
-        if given and BACKGROUND in given[1:]:
-            raise UserError(f'--classes names {BACKGROUND} at number {given.index(BACKGROUND)}, and pixels in no shape '
-                            'are number 0: name it first, or choose --no-background')
-        classes = [BACKGROUND, *(name for name in classes if name != BACKGROUND)]
+        place = next((i for i, name in enumerate(given or ()) if _is_background(name)), 0)
+        if place > 0:
+            raise UserError(f'--classes names {given[place]} at number {place}, and pixels in no shape are number 0: '
+                            'name it first, or choose --no-background')
+        drawn = [name for name in annotations.labels if _is_background(name) and name not in ignored]
+        called = next(filter(_is_background, (*classes, *drawn)), BACKGROUND)
+        classes = [called, *(name for name in classes if not _is_background(name))]
     if not 2 <= len(classes) <= IGNORED:
         raise UserError(f'there are {len(classes)} classes ({", ".join(classes[:5])}), and training takes from 2 to '
                         f'{IGNORED}')
-    numbers = {name: number for number, name in enumerate(classes)} | dict.fromkeys(ignored, IGNORED)
+    numbers = {name: number for number, name in enumerate(classes)} | dict.fromkeys(drawn, 0)
+    numbers |= dict.fromkeys(ignored, IGNORED)
     unknown: dict[str, int] = {}
     for image in annotations.images:
         for shape in image.shapes:
@@ -81,10 +86,17 @@ def number_classes(annotations: Annotations, given: list[str] | None, ignored: l
                 if not ignore_unknown:
                     raise UserError(_unknown(shape.label, shape.where, classes))
                 unknown[shape.label] = unknown.get(shape.label, 0) + 1
-    notes = tuple(f'shapes with the unknown label {shown(label)}, ignored (255): {count:,}'
-                  for label, count in unknown.items())
+    notes = [f'{" and ".join(map(shown, drawn))}: the same class as the pixels in no shape, number 0; with '
+             '--no-background it is one of its own'] if drawn else []
+    notes += [f'shapes with the unknown label {shown(label)}, ignored (255): {count:,}'
+              for label, count in unknown.items()]
     fill = 0 if background else IGNORED
-    return Numbering(tuple(classes), numbers | dict.fromkeys(unknown, IGNORED), fill, notes)
+    return Numbering(tuple(classes), numbers | dict.fromkeys(unknown, IGNORED), fill, tuple(notes))
+
+
+def _is_background(name: str) -> bool:
+    """However it is spelt: two classes of this name in one data set are a slip of the hand."""
+    return name.casefold() == BACKGROUND
 
 
 def _unknown(label: str, where: str, classes: list[str]) -> str:

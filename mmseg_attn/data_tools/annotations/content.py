@@ -87,9 +87,11 @@ class Annotations:
         larger_first: whether large shapes lie below small ones, instead of early ones below late ones.
         turned: whether the annotations are known to be of the image as its EXIF orientation turns it.
         notes: what was left out.
+        validated: the names of the images to validate on, where the files say it.
     """
     images: list[AnnotatedImage]
     labels: list[str]
     larger_first: bool = False
     turned: bool = True
     notes: list[str] = field(default_factory=list)
+    validated: frozenset[str] | None = None

@@ -66,6 +66,9 @@ def field(node: dict, key: str, kind: type, where: str) -> object:
 
 
 def require(value: object, kind: type, where: str) -> object:
+    # Programs that keep numbers in tables write 64.0 for 64.
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
     # True is an int for Python.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f'{where} must be {KINDS[kind]}, and is {shown(value)}')
@@ -86,9 +89,10 @@ def _can_be_written(text: str) -> bool:
 
 def side_of(value: object, where: str) -> int:
     """Width or height of an image in pixels."""
-    if require(value, int, where) < 1 or value > LARGEST:
+    side = require(value, int, where)
+    if not 1 <= side <= LARGEST:
         raise UserError(f'{where} must be from 1 to {LARGEST:,} pixels, and is {shown(value)}')
-    return value
+    return side
 
 
 def number_of(value: object, where: str) -> float:

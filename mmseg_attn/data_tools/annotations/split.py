@@ -2,6 +2,7 @@
 
 import hashlib
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 
 from mmseg_attn.common.errors import UserError
@@ -34,8 +35,17 @@ def split_images(images: list[AnnotatedImage], val: str) -> dict[str, str]:
             raise UserError(f'--val must be a share between 0 and 1, or a file with names, got {val}')
         names = sorted((image.name for image in images), key=_hash)
         chosen = set(names[:max(1, round(share * len(names)))])
+    return split_by(images, chosen, f'--val {val}')
+
+
+def split_by(images: list[AnnotatedImage], chosen: Collection[str], what: str) -> dict[str, str]:
+    """:func:`split_images` with the names of those to validate on, which come from ``what``.
+
+    Raises:
+        UserError: no image is left for one of the two.
+    """
     if not 0 < len(chosen) < len(images):
-        raise UserError(f'--val {val} leaves {len(images) - len(chosen)} of {len(images)} images to train on and '
+        raise UserError(f'{what} leaves {len(images) - len(chosen)} of {len(images)} images to train on and '
                         f'{len(chosen)} to validate on: each needs one')
     return {image.name: VAL if image.name in chosen else TRAIN for image in images}
 
