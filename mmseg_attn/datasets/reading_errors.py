@@ -1,17 +1,22 @@
 """Errors of reading data, with the file that they come from."""
 
+import copy
 import os.path as osp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import Compose
+from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
+from mmseg_attn.common.pictures import LABEL_WORDS, reads_labels
 
 
 class DataError(UserError):
@@ -58,6 +63,13 @@ class CheckedPipeline(Compose):
         self.channels = channels
 
     def __call__(self, data: dict) -> dict | None:
+        result: Any = reduce(lambda _, made: made, self.run(data), data)
+        if isinstance(result, dict) and isinstance(result.get('inputs'), Tensor):
+            _check_inputs(result['inputs'], self.channels, data.get('img_path'))
+        return result
+
+    def run(self, data: dict) -> Iterator:
+        """What each transform has made; None is the last."""
         image, label = data.get('img_path'), data.get('seg_map_path')
         is_checked = False
         for transform in self.transforms:
@@ -67,15 +79,27 @@ class CheckedPipeline(Compose):
                 raise
             except Exception as error:  # decoders raise whatever they come across
                 raise DataError(_explain(error, transform, image, label)) from error
-            if data is None:
-                return None
             if not is_checked and isinstance(data, dict) and 'gt_seg_map' in data:
                 # Before anything cuts both, which would hide it.
-                _check_label(data, image, label)
+                _check_label(data, transform, image, label)
                 is_checked = True
-        if isinstance(data, dict) and isinstance(data.get('inputs'), Tensor):
-            _check_inputs(data['inputs'], self.channels, image)
-        return data
+            yield data
+            if data is None:
+                return
+
+
+def load_labels(steps: tuple[dict, ...], told: dict) -> np.ndarray:
+    """The labels as these steps of a pipeline load them, from what the data set tells.
+
+    Raises:
+        DataError: what training would raise.
+    """
+    pipeline = CheckedPipeline(Compose(list(steps)))
+    for data, then in zip(pipeline.run(copy.deepcopy(told)), [*steps[1:], None], strict=False):
+        labels = data.get('gt_seg_map') if isinstance(data, dict) else None
+        if labels is not None and (then is None or not reads_labels(then)):
+            return np.asarray(labels)
+    raise DataError(f"{told.get('img_path')}: no step of the pipeline loads labels, which it would set as 'gt_seg_map'")
 
 
 def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> None:
@@ -90,7 +114,7 @@ def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> No
 
 def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:
     name = type(transform).__name__
-    loads_labels = isinstance(transform, LoadAnnotations) or 'Annotation' in name
+    loads_labels = isinstance(transform, BaseLoadAnnotations) or any(word in name for word in LABEL_WORDS)
     if not loads_labels and not name.startswith('Load'):
         return f'{image}: {name} of the pipeline fails: {type(error).__name__}: {reason_of(error)}'
     path, what = (label, 'label map') if loads_labels else (image, 'image')
@@ -108,23 +132,32 @@ def _explain(error: Exception, transform: object, image: str | None, label: str 
     return f'{path}: {name} cannot read the {what}: {reason_of(error).splitlines()[0]}'
 
 
-def _check_label(data: dict, image: str | None, label: str | None) -> None:
+def _check_label(data: dict, transform: object, image: str | None, label: str | None) -> None:
     shape, size = np.shape(data['gt_seg_map']), data.get('ori_shape')
     if len(shape) < 2:
         raise DataError(f'{label}: a side of the label map has 1 pixel, which mmseg cannot read: leave the image out')
     if len(shape) == 3 and shape[2] <= 4:
+        backend = getattr(transform, 'imdecode_backend', None) or 'pillow'
+        advice = ('docs/data_preparation.md shows how to make it of colours' if backend == 'pillow' else
+                  f'imdecode_backend={backend!r} of {type(transform).__name__} makes colours of a palette, and '
+                  "'pillow', the default of mmseg, class numbers")
         raise DataError(f'{label}: the label map has {shape[2]} channels (its shape is {shape}), and must be (height, '
-                        'width), of class numbers; docs/data_preparation.md shows how to make it of colours')
+                        f'width), of class numbers; {advice}')
     if len(shape) == 2 and size is not None and tuple(size[:2]) != shape:
         pixels = np.shape(data.get('img'))
         advice = ('its bands lie first, and must be the last axis' if pixels[1:] == shape else
                   'each pixel of the image needs its label (resize with nearest neighbour only)')
         raise DataError(f'{label}: the label map has {shape[1]} x {shape[0]} pixels, and {image} has {size[1]} x '
                         f'{size[0]}: {advice}')
-    _check_values(label)
+    if getattr(type(transform), '_load_seg_map', None) is LoadAnnotations._load_seg_map:
+        _check_cast(label)
+    else:
+        values = np.asarray(data['gt_seg_map'])
+        _refuse(values[values != np.round(values)] if values.dtype.kind == 'f' else [], label,
+                'labels are whole numbers, the numbers of classes')
 
 
-def _check_values(label: str | None) -> None:
+def _check_cast(label: str | None) -> None:
     """Finds what mmseg's cast to 8 bits would hide. The kind of pixels stands in the first bytes of a file."""
     if not label or '://' in str(label):
         return
@@ -135,9 +168,11 @@ def _check_values(label: str | None) -> None:
             values = np.array(file)
     except Exception:  # of a kind that Pillow does not know, which was loaded all the same
         return
-    if values.dtype.kind not in 'iuf':
-        return
-    wrong = values[~((values >= 0) & (values <= 255) & (values == np.round(values)))]
+    if values.dtype.kind in 'iuf':
+        _refuse(values[~((values >= 0) & (values <= 255) & (values == np.round(values)))], label,
+                'mmseg keeps whole numbers from 0 to 255: save 8-bit PNGs of class numbers')
+
+
+def _refuse(wrong: Sequence | np.ndarray, label: str | None, advice: str) -> None:
     if len(wrong):
-        raise DataError(f'{label}: the label map holds {wrong[0]}, and mmseg keeps whole numbers from 0 to 255: save '
-                        '8-bit PNGs of class numbers')
+        raise DataError(f'{label}: the label map holds {wrong[0]}, and {advice}')

@@ -64,7 +64,7 @@ def _check_labels(model, data_batch: dict) -> None:
         if 'gt_sem_seg' not in sample:
             continue
         label = sample.gt_sem_seg.data
-        wrong = label[(label >= num_classes) & (label != head.ignore_index)]
+        wrong = label[((label >= num_classes) | (label < 0)) & (label != head.ignore_index)]
         if len(wrong):
             values = wrong.unique().tolist()
             raise UserError(

@@ -120,6 +120,14 @@ def _transparent(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['color_type'] = 'unchanged'
 
 
+def _palette(folder, cfg):
+    image = Image.fromarray(LABELS, 'P')
+    image.putpalette([0, 0, 90, 40, 0, 90])
+    image.save(folder / 'labels' / '1.png')
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][1]['imdecode_backend'] = 'cv2'
+
+
 def _save(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], object]:
     return lambda path: Image.fromarray(pixels, mode).save(path)
 
@@ -135,6 +143,8 @@ FAULTS = {
     'grey and alpha': Fault(_label(_save(np.dstack([LABELS, LABELS]), 'LA')),
                             'labels/1.png: the label map has 2 channels', 'channels'),
     'colours': Fault(_label(_save(COLOUR)), 'labels/1.png: the label map has 3 channels', 'channels'),
+    'a palette read by OpenCV': Fault(_palette, 'labels/1.png: the label map has 3 channels',
+                                      "imdecode_backend='cv2' of LoadAnnotations makes colours of a palette"),
     'smaller label map': Fault(_label(_save(LABELS[:-4])), 'labels/1.png: the label map has 60 x 40 pixels',
                                'not of the size'),
     'larger label map': Fault(_label(_save(np.zeros((50, 60), np.uint8))),
