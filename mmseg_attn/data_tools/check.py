@@ -16,6 +16,7 @@ from .pairs import PairContent, read_pair
 from .parallel import run_parallel
 from .report import print_data, print_findings, print_histograms
 from .settings_check import check_settings
+from .trial import try_images
 
 
 class DataCheck:
@@ -49,7 +50,8 @@ class DataCheck:
             self.data.append(data)
             self.contents.append(contents)
             self.findings[data.where] = [*data.findings, *check_files(data, contents),
-                                         *check_batches(self.cfg, data, contents)]
+                                         *check_batches(self.cfg, data, contents),
+                                         *try_images(self.cfg, data, contents)]
             for content in contents:
                 histogram.add(data, content)
         self.histograms[split] = histogram

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -35,6 +36,8 @@ class ConfigData:
         seg_map_suffix: how the names of its label maps end.
         is_resized: whether its pipeline brings all images to one size.
         findings: what can be said without reading the files.
+        dataset: itself, whose pipeline may be empty; None where an error says already that no image can be loaded.
+        pipeline: as in the config.
     """
     split: str
     where: str
@@ -45,6 +48,8 @@ class ConfigData:
     seg_map_suffix: str = ''
     is_resized: bool = False
     findings: list[Finding] = field(default_factory=list)
+    dataset: Any = None
+    pipeline: list[dict] = field(default_factory=list)
 
 
 def open_data(cfg: Config, split: str) -> list[ConfigData]:
@@ -77,7 +82,7 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
     data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset, bool(label_steps)),
                       getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''),
                       any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
-                          for step in pipeline))
+                          for step in pipeline), pipeline=pipeline)
     if problem:
         data.pairs = []
         data.findings.append(Finding(Level.ERROR, title, advice=advice))
@@ -87,7 +92,10 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
         data.findings.append(Finding(Level.ERROR, 'there are no label maps', advice=(
             f'Set {where}.data_prefix.seg_map_path')))
     else:
-        data.findings += [*_left_out(dataset, pairs), *_reduced_twice(config, dataset, where)]
+        data.findings += _reduced_twice(config, dataset, where)
+    if not data.findings:
+        data.findings += _left_out(dataset, pairs)
+        data.dataset = dataset
     return data
 
 

@@ -63,6 +63,7 @@ class PairContent:
         mode: Pillow's name for the kind of the label map's pixels, such as 'L'.
         lossy: whether the label map is a JPEG.
         channels: of the image as it is loaded; 0 if it could not be read.
+        is_finite: whether all values of the image are.
         problems: what is wrong.
     """
     pair: Pair
@@ -72,6 +73,7 @@ class PairContent:
     mode: str = ''
     lossy: bool = False
     channels: int = 0
+    is_finite: bool = True
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -151,8 +153,10 @@ def _load_image(content: PairContent) -> bool:
     """By the steps of the config, as training does."""
     pair = content.pair
     try:
-        height, width, *channels = _load(pair).shape
+        image = _load(pair)
+        height, width, *channels = image.shape
         content.size, content.channels = (width, height), channels[0] if channels else 1
+        content.is_finite = bool(np.isfinite(image).all())
     except Exception as error:  # decoders raise whatever they come across
         kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, reason_of(error)))

@@ -2,8 +2,9 @@
 
 import copy
 import os.path as osp
+import traceback
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 from torch import Tensor
 
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import PACKAGE, UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
 from mmseg_attn.common.pictures import LABEL_WORDS, reads_labels
 
@@ -28,8 +29,14 @@ class DataError(UserError):
         super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
 
 
+class InputError(DataError):
+    """An image is not what the network takes."""
+
+
 def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
     """Has a data set say in its errors which file they are about, and refuse label maps that do not fit their images.
+
+    Errors outside of its pipeline, of a class of the user's own, are named where a loader fetches a batch.
 
     What loads files stays the transforms of its pipeline. Data sets in wrappers such as ConcatDataset are found.
 
@@ -40,6 +47,39 @@ def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
     for leaf in _leaves(dataset):
         if isinstance(getattr(leaf, 'pipeline', None), Compose):
             leaf.pipeline = CheckedPipeline(leaf.pipeline, channels)
+    if not hasattr(dataset, '__getitems__'):
+        # Where PyTorch's loaders ask first. What stands in the class itself cannot be changed for one data set.
+        dataset.__getitems__ = partial(_items_of, dataset)  # type: ignore[attr-defined]
+
+
+def item_of(dataset: Any, index: int) -> Any:
+    """One item of a data set, whose class may be the user's own and fail outside of its pipeline.
+
+    Raises:
+        DataError: it fails.
+    """
+    try:
+        return dataset[index]
+    except UserError:
+        raise
+    except Exception as error:  # code of the user's own raises anything
+        try:
+            image = f'{dataset.get_data_info(index)["img_path"]}, number {index}'
+        except Exception:
+            image = f'image number {index}'
+        raise DataError(f'{image} of the data set ({type(dataset).__name__}): reading it fails: '
+                        f'{type(error).__name__}: {reason_of(error)}{_line_of(error)}') from error
+
+
+def _items_of(dataset: Any, indices: list[int]) -> list:
+    return [item_of(dataset, index) for index in indices]
+
+
+def _line_of(error: Exception) -> str:
+    """The innermost line of what is neither installed nor of this package."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if 'site-packages' not in frame.filename
+              and not Path(frame.filename).is_relative_to(PACKAGE)]
+    return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
 def _leaves(dataset: object) -> Iterator:
@@ -104,11 +144,11 @@ def load_labels(steps: tuple[dict, ...], told: dict) -> np.ndarray:
 
 def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> None:
     if channels is not None and inputs.ndim == 3 and len(inputs) != channels:
-        raise DataError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
+        raise InputError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
                         f"{channels}.\n  color_type='color' of LoadImageFromFile makes three of any image; for another "
                         'number: model.backbone.in_channels, and mean and std')
     if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise DataError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
+        raise InputError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
                         'replace them, in the files or by a transform of your own behind the loading')
 
 

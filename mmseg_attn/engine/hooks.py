@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.datasets.reading_errors import item_of
 from mmseg_attn.registry import HOOKS
 
 
@@ -189,7 +190,7 @@ class _SeededFetch:
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        return [self.dataset[index] for index in indices]
+        return [item_of(self.dataset, index) for index in indices]
 
 
 def _mix(*numbers: int) -> int:

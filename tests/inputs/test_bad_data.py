@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import Compose
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_attn.cli import run_command
@@ -128,6 +130,50 @@ def _palette(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][1]['imdecode_backend'] = 'cv2'
 
 
+def _grey_network(folder, cfg):
+    cfg.model.backbone.in_channels = 1
+    cfg.model.data_preprocessor.update(mean=[90.0], std=[50.0])
+
+
+def _not_finite(folder, cfg):
+    for name in '01':
+        np.save(folder / 'images' / f'{name}.npy', np.full((44, 60, 3), np.nan if name == '1' else 0, np.float32))
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.npy'
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
+
+
+def _two_crops(folder, cfg):
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(0.5, 0.5)))
+
+
+class _OfMyOwn:
+    def get_data_info(self, index):
+        return dict(super().get_data_info(index), name='a' * index)
+
+
+@DATASETS.register_module()
+class MyItems(_OfMyOwn, BaseSegDataset):
+    """Fails for some images, before the pipeline."""
+
+    def __getitem__(self, index):
+        return dict(super().__getitem__(index), letter=self.get_data_info(index)['name'][0])
+
+
+@DATASETS.register_module()
+class MyPreparation(_OfMyOwn, BaseSegDataset):
+    def prepare_data(self, index):
+        return dict(super().prepare_data(index), letter=self.get_data_info(index)['name'][0])
+
+
+def _type(name: str) -> Callable:
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['type'] = name
+    return make
+
+
 def _save(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], object]:
     return lambda path: Image.fromarray(pixels, mode).save(path)
 
@@ -157,7 +203,18 @@ FAULTS = {
     'list in Latin-1': Fault(_list('\u00e4\n'.encode('latin-1')), 'is not in UTF-8', 'is not in UTF-8'),
     'list of columns': Fault(_list(b'0\t0\n'), 'has several columns', 'has several columns'),
     'several folders': Fault(_folders, 'data_prefix.img_path must be the name of one folder', 'one folder'),
-    'other channels': Fault(_transparent, 'images/1.png: the image has 4 channels', ''),
+    'other channels': Fault(_transparent, 'images/1.png: the image has 4 channels',
+                            '1 image: the image has 4 channels as it is loaded, and the network takes 3'),
+    'a network for grey images': Fault(_grey_network, 'images/0.png: the image has 3 channels',
+                                       '2 images: the image has 3 channels as it is loaded, and the network takes 1'),
+    'not finite': Fault(_not_finite, 'images/1.npy: the image holds values that are not finite',
+                        '1 image: the image holds values that are not finite'),
+    'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
+                               'RandomCrop of the pipeline fails'),
+    'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '
+                             'IndexError: string index out of range (' + __file__, 'images/0.png, number 0 of'),
+    'preparation of my own': Fault(_type('MyPreparation'), 'images/0.png, number 0 of the data set (MyPreparation)',
+                                   'images/0.png, number 0 of'),
     'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
                           'there are no images in', 'there are no images in'),
     'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
@@ -219,6 +276,14 @@ def test_errors_of_workers_have_no_traceback(write, capsys):
                            'train_dataloader.num_workers=1')
     assert code == 2
     assert 'labels/1.png: the label map has 60 x 50 pixels' in printed.split('\nerror: ')[-1]
+    assert 'Traceback' not in printed
+
+
+def test_errors_of_classes_in_workers(write, capsys):
+    code, printed = _ended(capsys, 'train', write(FAULTS['items of my own']), '--cfg-options',
+                           'train_dataloader.num_workers=1')
+    assert code == 2
+    assert FAULTS['items of my own'].said in printed.split('\nerror: ')[-1]
     assert 'Traceback' not in printed
 
 
