@@ -14,6 +14,7 @@ from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.palette import default_palette
 from mmseg_attn.common.pictures import own_labelling, own_loading, reads_labels
 from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
+from mmseg_attn.datasets.wrappers import problem_of_wrappers
 
 from .class_map import ClassMap
 from .findings import Finding, Level, count
@@ -60,8 +61,12 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
     """
     loader = f'{split}_dataloader'
     check_config(cfg, loader)
-    return [_open(cfg, split, where, dataset)
-            for where, dataset in datasets_in(cfg[loader].dataset, f'{loader}.dataset')]
+    opened = [_open(cfg, split, where, dataset)
+              for where, dataset in datasets_in(cfg[loader].dataset, f'{loader}.dataset')]
+    problem = problem_of_wrappers(cfg[loader].dataset, f'{loader}.dataset')
+    if problem:
+        opened[0].findings.append(Finding(Level.ERROR, problem[0], advice=problem[1]))
+    return opened
 
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:

@@ -174,6 +174,22 @@ def _type(name: str) -> Callable:
     return make
 
 
+def _concatenated(**changes):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            dataset = cfg[f'{split}_dataloader']['dataset']
+            other = dict(dataset, **{key: value for key, value in changes.items() if key != 'metainfo'})
+            other['metainfo'] = dict(dataset['metainfo'], **changes.get('metainfo', {}))
+            cfg[f'{split}_dataloader']['dataset'] = dict(type='ConcatDataset', datasets=[dataset, other])
+    return make
+
+
+def _balanced(folder, cfg):
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset'] = dict(
+            type='ClassBalancedDataset', oversample_thr=0.1, dataset=cfg[f'{split}_dataloader']['dataset'])
+
+
 def _save(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], object]:
     return lambda path: Image.fromarray(pixels, mode).save(path)
 
@@ -215,6 +231,15 @@ FAULTS = {
                              'IndexError: string index out of range (' + __file__, 'images/0.png, number 0 of'),
     'preparation of my own': Fault(_type('MyPreparation'), 'images/0.png, number 0 of the data set (MyPreparation)',
                                    'images/0.png, number 0 of'),
+    'other classes': Fault(_concatenated(metainfo=dict(classes=list('abcdx'))), 'has other classes than',
+                           'than train_dataloader.dataset.datasets.0: x in this only; e in that only'),
+    'classes in another order': Fault(_concatenated(metainfo=dict(classes=list('abced'))),
+                                      'datasets.0: in another order', 'datasets.0: in another order'),
+    'classes as a tuple': Fault(_concatenated(metainfo=dict(classes=tuple('abcde'))), 'a tuple instead of a list',
+                                'a tuple instead of a list'),
+    'zero reduced in one': Fault(_concatenated(reduce_zero_label=True), "ignore_keys=['reduce_zero_label'] in ",
+                                 'reduce_zero_label is True in'),
+    'balanced classes': Fault(_balanced, 'BaseSegDataset does not say which these are', 'it has no get_cat_ids'),
     'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
                           'there are no images in', 'there are no images in'),
     'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
@@ -277,6 +302,15 @@ def test_errors_of_workers_have_no_traceback(write, capsys):
     assert code == 2
     assert 'labels/1.png: the label map has 60 x 50 pixels' in printed.split('\nerror: ')[-1]
     assert 'Traceback' not in printed
+
+
+def test_data_sets_that_go_together(write, capsys):
+    def make(folder, cfg):
+        _concatenated(reduce_zero_label=True)(folder, cfg)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['ignore_keys'] = ['reduce_zero_label']
+    code, printed = _ended(capsys, 'train', write(Fault(make, '', '')))
+    assert (code, 'Trained' in printed) == (0, True)
 
 
 def test_errors_of_classes_in_workers(write, capsys):
