@@ -77,7 +77,8 @@ def test_a_label_that_is_no_class():
 
 
 @pytest.mark.parametrize(('wrapper', 'quoted'), [
-    (dict(type='ConcatDataset', datasets=[dict(type='BaseSegDataset', metainfo=dict(classes=(name,))) for name in 'ab']),
+    (dict(type='ConcatDataset',
+          datasets=[dict(type='BaseSegDataset', metainfo=dict(classes=(name,))) for name in 'ab']),
      'has other classes than'),
     (dict(type='ClassBalancedDataset', dataset=dict(type='BaseSegDataset')), 'it has no get_cat_ids')])
 def test_wrappers(wrapper, quoted):
