@@ -1,5 +1,6 @@
 """How a config reads an image for testing."""
 
+import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +9,19 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import TRANSFORMS, init_default_scope
+from mmseg.datasets.transforms import LoadAnnotations
 
 from .classes import datasets_in
 from .errors import UserError
 from .image_files import ImageFileError, decode, hint_at, image_size, read_bytes, reason_of
 
 OPENMMLAB = 'mmcv', 'mmseg', 'mmengine'
+# In the names of transforms that load labels or map them.
+LABEL_WORDS = 'Annotation', 'Label'
 PIPELINE = 'the pipeline of test_dataloader.dataset'
 
 
@@ -155,7 +160,7 @@ def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
     Raises:
         UserError: one cannot be built.
     """
-    steps = [step for step in pipeline if not _reads_labels(step)]
+    steps = [step for step in pipeline if not reads_labels(step)]
     built: list[Any] = []
     for step in steps:
         transform = _built(step)
@@ -167,9 +172,27 @@ def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
     return () if len(built) == 1 and usual else tuple(steps[:len(built)])
 
 
-def load_by(steps: tuple[dict, ...], path: str) -> np.ndarray:
-    """The pixels of an image as these steps load it."""
-    results: Any = _told_of(path)
+def own_labelling(pipeline: list[dict]) -> tuple[dict, ...]:
+    """The steps until labels are loaded; none where that is mmseg's LoadAnnotations with its usual settings.
+
+    Raises:
+        UserError: one cannot be built.
+    """
+    places = [i for i, step in enumerate(pipeline) if reads_labels(step)]
+    if not places:
+        # One of the user's own may do it under any name.
+        return tuple(pipeline) if any(_is_own(_built(step)) for step in pipeline) else ()
+    end = places[0] + 1
+    while end in places:  # what maps the labels right behind their loading
+        end += 1
+    if places[0] + 1 == end and _is_usual(_built(pipeline[places[0]])):
+        return ()
+    return tuple(pipeline[:end])
+
+
+def load_by(steps: tuple[dict, ...], told: dict) -> np.ndarray:
+    """The pixels of an image as these steps load it, from what the data set tells."""
+    results: Any = copy.deepcopy(told)
     for step in steps:
         results = _built(step)(results)
     return results['img']
@@ -187,7 +210,7 @@ def testing_steps(cfg: Config) -> list[dict]:
         if name_of_step(step).endswith(('TestTimeAug', 'MultiScaleFlipAug')):
             raise UserError(f'{PIPELINE} has {name_of_step(step)}, which makes several pictures of one: put it into '
                             'tta_pipeline, which test --tta uses, and the steps for one picture here')
-    return [step for step in pipeline if not _reads_labels(step)]
+    return [step for step in pipeline if not reads_labels(step)]
 
 
 def name_of_step(step: dict) -> str:
@@ -196,10 +219,11 @@ def name_of_step(step: dict) -> str:
     return name.rpartition('.')[2] if isinstance(name, str) else getattr(name, '__name__', str(name))
 
 
-def _reads_labels(step: dict) -> bool:
+def reads_labels(step: dict) -> bool:
+    """Whether a step loads labels, or maps those that are loaded: by its class or its name."""
     cls = TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
-    is_subclass = isinstance(cls, type) and issubclass(cls, LoadAnnotations)
-    return is_subclass or any(word in name_of_step(step) for word in ('Annotation', 'Label'))
+    is_subclass = isinstance(cls, type) and issubclass(cls, BaseLoadAnnotations)
+    return is_subclass or any(word in name_of_step(step) for word in LABEL_WORDS)
 
 
 def _built(step: dict) -> Callable[[dict], Any]:
@@ -211,5 +235,14 @@ def _built(step: dict) -> Callable[[dict], Any]:
 
 def _loads(step: object, place: int) -> bool:
     """Whether a transform reads files: by its name, or as one of the user's own that comes first."""
-    is_own = type(step).__module__.partition('.')[0] not in OPENMMLAB
-    return isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load') or (is_own and place == 0)
+    return (isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load')
+            or (_is_own(step) and place == 0))
+
+
+def _is_own(step: object) -> bool:
+    return type(step).__module__.partition('.')[0] not in (*OPENMMLAB, 'mmseg_attn')
+
+
+def _is_usual(step: Any) -> bool:
+    return (type(step) is LoadAnnotations and step.imdecode_backend == 'pillow'
+            and step.backend_args in (None, dict(backend='local')))

@@ -16,6 +16,8 @@ from .pairs import PairContent, read_pair
 from .parallel import run_parallel
 from .report import print_data, print_findings, print_histograms
 from .settings_check import check_settings
+from .split_check import check_splits
+from .trial import try_images
 
 
 class DataCheck:
@@ -32,7 +34,8 @@ class DataCheck:
     def run(self, splits: list[str]) -> None:
         for split in splits:
             self._read(split)
-        self.findings['config'] += check_settings(self.cfg, self.data) + check_overlap(self.data)
+        self.findings['config'] += [*check_settings(self.cfg, self.data), *check_overlap(self.data),
+                                    *check_splits(self.cfg, self.data, self.contents)]
 
     def _read(self, split: str) -> None:
         try:
@@ -49,7 +52,8 @@ class DataCheck:
             self.data.append(data)
             self.contents.append(contents)
             self.findings[data.where] = [*data.findings, *check_files(data, contents),
-                                         *check_batches(self.cfg, data, contents)]
+                                         *check_batches(self.cfg, data, contents),
+                                         *try_images(self.cfg, data, contents)]
             for content in contents:
                 histogram.add(data, content)
         self.histograms[split] = histogram

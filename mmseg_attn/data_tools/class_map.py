@@ -17,12 +17,14 @@ class ClassMap:
         ignore_index: of the decode head: pixels of this value are not trained on.
         reduce_zero_label: whether 0 is left out and all others are one less.
         label_map: old class -> new class, where the config takes only some of the classes.
+        is_own: whether the values are those that steps of the user's own give, of any number of bits.
     """
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     ignore_index: int | None
     reduce_zero_label: bool = False
     label_map: dict[int, int] | None = None
+    is_own: bool = False
 
     @property
     def table(self) -> np.ndarray:
@@ -36,10 +38,10 @@ class ClassMap:
 
     def trained_as(self, raw: int) -> int:
         """The value in training; of a raw value beyond 8 bits, mmseg takes the lowest 8."""
-        return int(self.table[raw % 256])
+        return raw if self.is_own else int(self.table[raw % 256])
 
     def is_class(self, raw: int) -> bool:
-        return 0 <= raw < 256 and self.trained_as(raw) < len(self.classes)
+        return raw >= 0 and (raw < 256 or self.is_own) and self.trained_as(raw) < len(self.classes)
 
     def is_ignored(self, raw: int) -> bool:
         return self.trained_as(raw) == self.ignore_index

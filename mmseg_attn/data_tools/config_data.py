@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
@@ -11,8 +12,9 @@ from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.palette import default_palette
-from mmseg_attn.common.pictures import own_loading
+from mmseg_attn.common.pictures import own_labelling, own_loading, reads_labels
 from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
+from mmseg_attn.datasets.wrappers import problem_of_wrappers
 
 from .class_map import ClassMap
 from .findings import Finding, Level, count
@@ -35,6 +37,8 @@ class ConfigData:
         seg_map_suffix: how the names of its label maps end.
         is_resized: whether its pipeline brings all images to one size.
         findings: what can be said without reading the files.
+        dataset: itself, whose pipeline may be empty; None where an error says already that no image can be loaded.
+        pipeline: as in the config.
     """
     split: str
     where: str
@@ -45,6 +49,8 @@ class ConfigData:
     seg_map_suffix: str = ''
     is_resized: bool = False
     findings: list[Finding] = field(default_factory=list)
+    dataset: Any = None
+    pipeline: list[dict] = field(default_factory=list)
 
 
 def open_data(cfg: Config, split: str) -> list[ConfigData]:
@@ -55,8 +61,12 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
     """
     loader = f'{split}_dataloader'
     check_config(cfg, loader)
-    return [_open(cfg, split, where, dataset)
-            for where, dataset in datasets_in(cfg[loader].dataset, f'{loader}.dataset')]
+    opened = [_open(cfg, split, where, dataset)
+              for where, dataset in datasets_in(cfg[loader].dataset, f'{loader}.dataset')]
+    problem = problem_of_wrappers(cfg[loader].dataset, f'{loader}.dataset')
+    if problem:
+        opened[0].findings.append(Finding(Level.ERROR, problem[0], advice=problem[1]))
+    return opened
 
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
@@ -70,16 +80,14 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
         raise UserError(f'{title}.\n  {advice}') from error
     if not hasattr(dataset, 'get_data_info'):
         raise UserError(f'{where} is no data set of mmengine (it has no get_data_info), so its files cannot be checked')
-    infos = [dataset.get_data_info(i) for i in range(len(dataset))]
-    needs_labels = split == 'train' or any('Annotation' in str(step.get('type')) for step in config.get('pipeline', []))
-    backend_args = getattr(dataset, 'backend_args', None)
-    steps = own_loading(config.get('pipeline', []))
-    pairs = [Pair(info['img_path'], info.get('seg_map_path') if needs_labels else None, backend_args, steps)
-             for info in infos]
-    data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset),
+    pipeline = config.get('pipeline', [])
+    needs_labels = split == 'train' or any(reads_labels(step) for step in pipeline)
+    label_steps = own_labelling(pipeline) if needs_labels else ()
+    pairs = _pairs(dataset, own_loading(pipeline), label_steps, needs_labels, where)
+    data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset, bool(label_steps)),
                       getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''),
                       any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
-                          for step in config.get('pipeline', [])))
+                          for step in pipeline), pipeline=pipeline)
     if problem:
         data.pairs = []
         data.findings.append(Finding(Level.ERROR, title, advice=advice))
@@ -89,8 +97,27 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
         data.findings.append(Finding(Level.ERROR, 'there are no label maps', advice=(
             f'Set {where}.data_prefix.seg_map_path')))
     else:
-        data.findings += [*_left_out(dataset, pairs), *_reduced_twice(config, dataset, where)]
+        data.findings += _reduced_twice(config, dataset, where)
+    if not data.findings:
+        data.findings += _left_out(dataset, pairs)
+        data.dataset = dataset
     return data
+
+
+def _pairs(dataset, steps: tuple[dict, ...], label_steps: tuple[dict, ...], needs_labels: bool, where: str
+           ) -> list[Pair]:
+    backend_args = getattr(dataset, 'backend_args', None)
+    pairs = []
+    for i in range(len(dataset)):
+        told = dataset.get_data_info(i)
+        if 'img_path' not in told:
+            raise UserError(f'{where}: get_data_info of {type(dataset).__name__} tells no img_path, so its files '
+                            'cannot be checked')
+        # Steps of the user's own may find the labels by what they like.
+        label = told.get('seg_map_path') or (told['img_path'] if label_steps else None)
+        pairs.append(Pair(told['img_path'], label if needs_labels else None, backend_args, steps, label_steps,
+                          told if steps or label_steps else {}))
+    return pairs
 
 
 def _build(config: dict, where: str):
@@ -104,12 +131,15 @@ def _build(config: dict, where: str):
         raise UserError(f'{where} cannot be built: {error}') from error
 
 
-def _class_map(cfg: Config, dataset) -> ClassMap:
+def _class_map(cfg: Config, dataset, is_own: bool) -> ClassMap:
     head = last_head(cfg.model)
     classes = dataset.metainfo.get('classes') or tuple(f'class {i}' for i in range(head.get('num_classes', 0)))
     palette = dataset.metainfo.get('palette') or default_palette(len(classes))
-    return ClassMap(tuple(classes), tuple(tuple(colour) for colour in palette), head.get('ignore_index', 255),
-                    getattr(dataset, 'reduce_zero_label', False), getattr(dataset, 'label_map', None))
+    colours, ignored = tuple(tuple(colour) for colour in palette), head.get('ignore_index', 255)
+    if is_own:  # its steps have done the rest
+        return ClassMap(tuple(classes), colours, ignored, is_own=True)
+    return ClassMap(tuple(classes), colours, ignored, getattr(dataset, 'reduce_zero_label', False),
+                    getattr(dataset, 'label_map', None))
 
 
 def last_head(model: dict) -> dict:

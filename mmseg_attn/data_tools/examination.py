@@ -15,6 +15,7 @@ from .pairs import (
     MISSING_IMAGE,
     MISSING_LABEL,
     OTHER_SIZE,
+    REFUSED,
     THIN,
     PairContent,
 )
@@ -30,6 +31,8 @@ PROBLEMS = {
     OTHER_SIZE: ('label map', 'not of the size of the image',
                  'A label map has one value for each pixel; resize it with nearest neighbour only'),
     THIN: ('label map', 'a side of 1 pixel, which mmseg cannot read', 'Leave the images out'),
+    REFUSED: ('label map', 'training refuses what the steps of {where}.pipeline make of it',
+              'See what each of them says; the steps are those of the config, and so are their settings'),
     FRACTIONS: ('label map', 'fractions', 'A label map holds class numbers: save them as 8-bit PNG'),
 }
 
@@ -83,7 +86,7 @@ def check_files(data: ConfigData, contents: list[PairContent]) -> list[Finding]:
         if kind == MISSING_LABEL and data.seg_map_suffix == TRAIN_IDS:
             advice = 'mmseg-attn prepare_data cityscapes makes the train ids'
         if files:
-            findings.append(Finding(Level.ERROR, f'{count(files, what)}: {title}', files,
+            findings.append(Finding(Level.ERROR, f'{count(files, what)}: {title.format(where=data.where)}', files,
                                     advice.format(where=data.where, suffix=data.seg_map_suffix)))
     return [*findings, *check_channels(data, contents), *check_values(data, contents)]
 

@@ -30,7 +30,7 @@ class LabelFault:
 
 # In this order: the first that applies is named.
 LABEL_FAULTS = (
-    LabelFault(lambda bad, content, data: any(not 0 <= value < 256 for value in bad),
+    LabelFault(lambda bad, content, data: not data.class_map.is_own and any(not 0 <= value < 256 for value in bad),
                'values beyond 8 bits, of which mmseg keeps the lowest 8: 256 becomes 0',
                'Save 8-bit PNGs of class numbers. Ids of instances, such as 26001 in Cityscapes, are no classes'),
     LabelFault(lambda bad, content, data: content.values.keys() <= {0, 255},
@@ -126,7 +126,7 @@ def _check_masks(data: ConfigData, contents: list[PairContent]) -> list[Finding]
 def _check_depth(data: ConfigData, contents: list[PairContent]) -> list[Finding]:
     """Label maps of more than 8 bits that nevertheless are read right."""
     files = [f'{content.pair.label}: {content.mode}' for content in contents
-             if content.values and content.mode not in EIGHT_BITS and not bad_values(content, data)]
+             if content.values and content.mode not in ('', *EIGHT_BITS) and not bad_values(content, data)]
     return [Finding(Level.WARNING, f'{count(files, "label map")}: more than 8 bits, of which mmseg keeps the lowest 8',
                     files, 'These values survive it; 8-bit PNGs are smaller, and safe')] if files else []
 

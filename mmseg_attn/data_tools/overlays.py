@@ -68,8 +68,9 @@ def overlay(image: np.ndarray, raw: np.ndarray, class_map: ClassMap) -> tuple[np
     label = np.array(Image.fromarray(class_map.table[raw]).resize(picture.size, Image.Resampling.NEAREST))
     colours = np.array(picture, np.float64)
     legend = {}
+    ignored = None if class_map.ignore_index is None else class_map.ignore_index % 256  # -1 in 8 bits
     for value in np.unique(label).tolist():
-        if value == class_map.ignore_index:
+        if value == ignored:
             continue
         key, colour = (256, 'no class'), NO_CLASS
         if value < len(class_map.classes):

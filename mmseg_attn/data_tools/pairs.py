@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmseg_attn.common.display import displayable
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, image_size, read_bytes, reason_of
+from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, hint_at, image_size, read_bytes, reason_of
 
 from .parallel import run_parallel
 
@@ -22,6 +22,7 @@ OTHER_SIZE = 'size mismatch'
 THIN = 'label map with a side of 1 pixel'
 CHANNELS = 'label map with several channels'
 FRACTIONS = 'label map with fractions'
+REFUSED = 'label map that training refuses'
 OTHER_VALUES = 'label map with values that are no classes'
 
 # More colours than any palette has; enough to tell a palette from a photograph.
@@ -32,13 +33,16 @@ MOST_COLOURS = 300
 class Pair:
     """Paths of an image and its label map; ``label`` is None where the data set has none.
 
-    ``steps`` load the image, where that is not what mmcv's LoadImageFromFile does by default; without them,
-    ``size_of`` reads its size.
+    ``steps`` load the image, where that is not what mmcv's LoadImageFromFile does by default, and ``label_steps`` the
+    labels, where that is not what mmseg's LoadAnnotations does; ``told`` is what the data set tells both. Without
+    steps, ``size_of`` reads the size of the image.
     """
     image: str
     label: str | None
     backend_args: dict | None = field(default=None, compare=False)
     steps: tuple[dict, ...] = field(default=(), compare=False)
+    label_steps: tuple[dict, ...] = field(default=(), compare=False)
+    told: dict = field(default_factory=dict, compare=False)
     size_of: Callable[[bytes], tuple[tuple[int, int], bool]] = field(default=image_size, compare=False)
 
 
@@ -56,10 +60,13 @@ class PairContent:
     Attributes:
         pair: the paths.
         size: (width, height) of the image, turned as its EXIF orientation says.
-        values: raw value of the label map -> number of pixels; empty if it could not be read.
+        values: raw value of the label map -> number of pixels; empty if it could not be read. Where the config has
+            steps of its own for labels, what they make of it.
         colours: some of the colours (red, green, blue) of a label map that has channels.
         mode: Pillow's name for the kind of the label map's pixels, such as 'L'.
         lossy: whether the label map is a JPEG.
+        channels: of the image as it is loaded; 0 if it could not be read.
+        is_finite: whether all values of the image are.
         problems: what is wrong.
     """
     pair: Pair
@@ -68,6 +75,8 @@ class PairContent:
     colours: list[tuple[int, ...]] = field(default_factory=list)
     mode: str = ''
     lossy: bool = False
+    channels: int = 0
+    is_finite: bool = True
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -76,7 +85,7 @@ def read_pair(pair: Pair) -> PairContent:
     content = PairContent(pair)
     turned = _read_image(content)
     if pair.label is not None:
-        label_size = _read_label(content)
+        label_size = _load_label(content) if pair.label_steps else _read_label(content)
         if content.size and label_size and content.size != label_size:
             detail = f'label map {_by(label_size)}, image {_by(content.size)}'
             if turned:
@@ -107,6 +116,9 @@ def check_pairs(folder: Path, pairs: list[Pair], values: frozenset[int], nproc: 
 
 def decode_label(pair: Pair) -> np.ndarray:
     """The label map (H, W) of a pair that ``read_pair`` found nothing wrong with, as training sees it, uint8."""
+    if pair.label_steps:
+        from mmseg_attn.datasets.reading_errors import load_labels
+        return load_labels(pair.label_steps, pair.told).astype(np.uint8)
     return np.array(Image.open(io.BytesIO(bytes_of(pair.label, pair.backend_args)))).squeeze().astype(np.uint8)
 
 
@@ -130,25 +142,44 @@ def _read_image(content: PairContent) -> bool:
         kind = MISSING_IMAGE if error.missing else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, str(error)))
         return False
+    content.channels = 3
     return turned
 
 
 def _load(pair: Pair) -> np.ndarray:
     # Not at the top: data sets are prepared without OpenMMLab.
     from mmseg_attn.common.pictures import load_by
-    return load_by(pair.steps, pair.image)
+    return load_by(pair.steps, pair.told)
 
 
 def _load_image(content: PairContent) -> bool:
     """By the steps of the config, as training does."""
     pair = content.pair
     try:
-        height, width = _load(pair).shape[:2]
-        content.size = width, height
+        image = _load(pair)
+        height, width, *channels = image.shape
+        content.size, content.channels = (width, height), channels[0] if channels else 1
+        content.is_finite = bool(np.isfinite(image).all())
     except Exception as error:  # decoders raise whatever they come across
         kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, reason_of(error)))
     return False
+
+
+def _load_label(content: PairContent) -> tuple[int, int] | None:
+    """By the steps of the config, as training does, which may need the image."""
+    from mmseg_attn.datasets.reading_errors import DataError, load_labels
+    pair = content.pair
+    if not Path(pair.label).exists() and '://' not in pair.label:
+        content.problems.append(Problem(MISSING_LABEL, pair.label, 'does not exist' + hint_at(Path(pair.label))))
+    elif content.size:
+        try:
+            labels = load_labels(pair.label_steps, pair.told)
+        except DataError as error:
+            content.problems.append(Problem(REFUSED, pair.label, str(error).removeprefix(f'{pair.label}: ')))
+            return None
+        content.values = _count(labels)
+    return content.size
 
 
 def _read_label(content: PairContent) -> tuple[int, int] | None:
@@ -176,7 +207,7 @@ def _read_label(content: PairContent) -> tuple[int, int] | None:
 
 
 def _count(array: np.ndarray) -> dict[int, int]:
-    if array.dtype.itemsize == 1:
+    if array.dtype.kind in 'bu' and array.dtype.itemsize == 1:
         counts = np.bincount(array.ravel(), minlength=256)
         return {value: int(counts[value]) for value in np.flatnonzero(counts).tolist()}
     numbers, counts = np.unique(array.astype(np.int64), return_counts=True)

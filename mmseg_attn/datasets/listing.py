@@ -15,19 +15,24 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.pictures import name_of_step
 
+from .wrappers import problem_of_wrappers
+
 RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
 TRANSFORMS_OF_OPENMMLAB = frozenset({*TRANSFORMS.module_dict, *MMCV_TRANSFORMS.module_dict})
 BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 
 
 def check_listings(cfg: Config, *loaders: str) -> None:
-    """Checks that the data sets of these loaders find images.
+    """Checks that the data sets of these loaders find images, and that those in wrappers go together.
 
     Raises:
         UserError: a list or a folder names none, or a list is not one name per line without suffix.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     for loader in loaders:
+        problem = problem_of_wrappers(cfg[loader]['dataset'], f'{loader}.dataset')
+        if problem:
+            raise UserError('{}.\n  {}'.format(*problem))
         for where, dataset in datasets_in(cfg[loader]['dataset'], f'{loader}.dataset'):
             problem = problem_of_listing(dataset) or problem_of_steps(dataset, loader)
             if problem:

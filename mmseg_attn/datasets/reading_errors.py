@@ -1,17 +1,23 @@
 """Errors of reading data, with the file that they come from."""
 
+import copy
 import os.path as osp
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadAnnotations
+from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import Compose
+from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 from torch import Tensor
 
-from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.errors import PACKAGE, UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
+from mmseg_attn.common.pictures import LABEL_WORDS, reads_labels
 
 
 class DataError(UserError):
@@ -23,8 +29,14 @@ class DataError(UserError):
         super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
 
 
+class InputError(DataError):
+    """An image is not what the network takes."""
+
+
 def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
     """Has a data set say in its errors which file they are about, and refuse label maps that do not fit their images.
+
+    Errors outside of its pipeline, of a class of the user's own, are named where a loader fetches a batch.
 
     What loads files stays the transforms of its pipeline. Data sets in wrappers such as ConcatDataset are found.
 
@@ -35,6 +47,39 @@ def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
     for leaf in _leaves(dataset):
         if isinstance(getattr(leaf, 'pipeline', None), Compose):
             leaf.pipeline = CheckedPipeline(leaf.pipeline, channels)
+    if not hasattr(dataset, '__getitems__'):
+        # Where PyTorch's loaders ask first. What stands in the class itself cannot be changed for one data set.
+        dataset.__getitems__ = partial(_items_of, dataset)  # type: ignore[attr-defined]
+
+
+def item_of(dataset: Any, index: int) -> Any:
+    """One item of a data set, whose class may be the user's own and fail outside of its pipeline.
+
+    Raises:
+        DataError: it fails.
+    """
+    try:
+        return dataset[index]
+    except UserError:
+        raise
+    except Exception as error:  # code of the user's own raises anything
+        try:
+            image = f'{dataset.get_data_info(index)["img_path"]}, number {index}'
+        except Exception:
+            image = f'image number {index}'
+        raise DataError(f'{image} of the data set ({type(dataset).__name__}): reading it fails: '
+                        f'{type(error).__name__}: {reason_of(error)}{_line_of(error)}') from error
+
+
+def _items_of(dataset: Any, indices: list[int]) -> list:
+    return [item_of(dataset, index) for index in indices]
+
+
+def _line_of(error: Exception) -> str:
+    """The innermost line of what is neither installed nor of this package."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if 'site-packages' not in frame.filename
+              and not Path(frame.filename).is_relative_to(PACKAGE)]
+    return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
 def _leaves(dataset: object) -> Iterator:
@@ -58,6 +103,13 @@ class CheckedPipeline(Compose):
         self.channels = channels
 
     def __call__(self, data: dict) -> dict | None:
+        result: Any = reduce(lambda _, made: made, self.run(data), data)
+        if isinstance(result, dict) and isinstance(result.get('inputs'), Tensor):
+            _check_inputs(result['inputs'], self.channels, data.get('img_path'))
+        return result
+
+    def run(self, data: dict) -> Iterator:
+        """What each transform has made; None is the last."""
         image, label = data.get('img_path'), data.get('seg_map_path')
         is_checked = False
         for transform in self.transforms:
@@ -67,30 +119,42 @@ class CheckedPipeline(Compose):
                 raise
             except Exception as error:  # decoders raise whatever they come across
                 raise DataError(_explain(error, transform, image, label)) from error
-            if data is None:
-                return None
             if not is_checked and isinstance(data, dict) and 'gt_seg_map' in data:
                 # Before anything cuts both, which would hide it.
-                _check_label(data, image, label)
+                _check_label(data, transform, image, label)
                 is_checked = True
-        if isinstance(data, dict) and isinstance(data.get('inputs'), Tensor):
-            _check_inputs(data['inputs'], self.channels, image)
-        return data
+            yield data
+            if data is None:
+                return
+
+
+def load_labels(steps: tuple[dict, ...], told: dict) -> np.ndarray:
+    """The labels as these steps of a pipeline load them, from what the data set tells.
+
+    Raises:
+        DataError: what training would raise.
+    """
+    pipeline = CheckedPipeline(Compose(list(steps)))
+    for data, then in zip(pipeline.run(copy.deepcopy(told)), [*steps[1:], None], strict=False):
+        labels = data.get('gt_seg_map') if isinstance(data, dict) else None
+        if labels is not None and (then is None or not reads_labels(then)):
+            return np.asarray(labels)
+    raise DataError(f"{told.get('img_path')}: no step of the pipeline loads labels, which it would set as 'gt_seg_map'")
 
 
 def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> None:
     if channels is not None and inputs.ndim == 3 and len(inputs) != channels:
-        raise DataError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
+        raise InputError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
                         f"{channels}.\n  color_type='color' of LoadImageFromFile makes three of any image; for another "
                         'number: model.backbone.in_channels, and mean and std')
     if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise DataError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
+        raise InputError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
                         'replace them, in the files or by a transform of your own behind the loading')
 
 
 def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:
     name = type(transform).__name__
-    loads_labels = isinstance(transform, LoadAnnotations) or 'Annotation' in name
+    loads_labels = isinstance(transform, BaseLoadAnnotations) or any(word in name for word in LABEL_WORDS)
     if not loads_labels and not name.startswith('Load'):
         return f'{image}: {name} of the pipeline fails: {type(error).__name__}: {reason_of(error)}'
     path, what = (label, 'label map') if loads_labels else (image, 'image')
@@ -108,23 +172,32 @@ def _explain(error: Exception, transform: object, image: str | None, label: str 
     return f'{path}: {name} cannot read the {what}: {reason_of(error).splitlines()[0]}'
 
 
-def _check_label(data: dict, image: str | None, label: str | None) -> None:
+def _check_label(data: dict, transform: object, image: str | None, label: str | None) -> None:
     shape, size = np.shape(data['gt_seg_map']), data.get('ori_shape')
     if len(shape) < 2:
         raise DataError(f'{label}: a side of the label map has 1 pixel, which mmseg cannot read: leave the image out')
     if len(shape) == 3 and shape[2] <= 4:
+        backend = getattr(transform, 'imdecode_backend', None) or 'pillow'
+        advice = ('docs/data_preparation.md shows how to make it of colours' if backend == 'pillow' else
+                  f'imdecode_backend={backend!r} of {type(transform).__name__} makes colours of a palette, and '
+                  "'pillow', the default of mmseg, class numbers")
         raise DataError(f'{label}: the label map has {shape[2]} channels (its shape is {shape}), and must be (height, '
-                        'width), of class numbers; docs/data_preparation.md shows how to make it of colours')
+                        f'width), of class numbers; {advice}')
     if len(shape) == 2 and size is not None and tuple(size[:2]) != shape:
         pixels = np.shape(data.get('img'))
         advice = ('its bands lie first, and must be the last axis' if pixels[1:] == shape else
                   'each pixel of the image needs its label (resize with nearest neighbour only)')
         raise DataError(f'{label}: the label map has {shape[1]} x {shape[0]} pixels, and {image} has {size[1]} x '
                         f'{size[0]}: {advice}')
-    _check_values(label)
+    if getattr(type(transform), '_load_seg_map', None) is LoadAnnotations._load_seg_map:
+        _check_cast(label)
+    else:
+        values = np.asarray(data['gt_seg_map'])
+        _refuse(values[values != np.round(values)] if values.dtype.kind == 'f' else [], label,
+                'labels are whole numbers, the numbers of classes')
 
 
-def _check_values(label: str | None) -> None:
+def _check_cast(label: str | None) -> None:
     """Finds what mmseg's cast to 8 bits would hide. The kind of pixels stands in the first bytes of a file."""
     if not label or '://' in str(label):
         return
@@ -135,9 +208,11 @@ def _check_values(label: str | None) -> None:
             values = np.array(file)
     except Exception:  # of a kind that Pillow does not know, which was loaded all the same
         return
-    if values.dtype.kind not in 'iuf':
-        return
-    wrong = values[~((values >= 0) & (values <= 255) & (values == np.round(values)))]
+    if values.dtype.kind in 'iuf':
+        _refuse(values[~((values >= 0) & (values <= 255) & (values == np.round(values)))], label,
+                'mmseg keeps whole numbers from 0 to 255: save 8-bit PNGs of class numbers')
+
+
+def _refuse(wrong: Sequence | np.ndarray, label: str | None, advice: str) -> None:
     if len(wrong):
-        raise DataError(f'{label}: the label map holds {wrong[0]}, and mmseg keeps whole numbers from 0 to 255: save '
-                        '8-bit PNGs of class numbers')
+        raise DataError(f'{label}: the label map holds {wrong[0]}, and {advice}')

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.datasets.reading_errors import item_of
 from mmseg_attn.registry import HOOKS
 
 
@@ -64,7 +65,7 @@ def _check_labels(model, data_batch: dict) -> None:
         if 'gt_sem_seg' not in sample:
             continue
         label = sample.gt_sem_seg.data
-        wrong = label[(label >= num_classes) & (label != head.ignore_index)]
+        wrong = label[((label >= num_classes) | (label < 0)) & (label != head.ignore_index)]
         if len(wrong):
             values = wrong.unique().tolist()
             raise UserError(
@@ -189,7 +190,7 @@ class _SeededFetch:
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
-        return [self.dataset[index] for index in indices]
+        return [item_of(self.dataset, index) for index in indices]
 
 
 def _mix(*numbers: int) -> int:

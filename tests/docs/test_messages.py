@@ -24,6 +24,7 @@ from mmseg_attn.data_tools.class_map import ClassMap
 from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
+from mmseg_attn.datasets.wrappers import problem_of_wrappers
 from mmseg_attn.engine.batch_size import describe_batch_size
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
 from mmseg_attn.engine.workers import _check_sockets
@@ -82,6 +83,17 @@ def test_a_label_that_is_no_class():
                            metainfo=dict(seg_map_path='data/mine/labels/17.png'))
     message = _error(CheckLabelsHook().before_train_iter, _runner(11), 0, dict(data_samples=[sample]))
     assert _quoted(f'error: {message.splitlines()[0]}')
+
+
+@pytest.mark.parametrize(('wrapper', 'quoted'), [
+    (dict(type='ConcatDataset',
+          datasets=[dict(type='BaseSegDataset', metainfo=dict(classes=(name,))) for name in 'ab']),
+     'has other classes than'),
+    (dict(type='ClassBalancedDataset', dataset=dict(type='BaseSegDataset')), 'it has no get_cat_ids')])
+def test_wrappers(wrapper, quoted):
+    title, _ = problem_of_wrappers(wrapper, 'train_dataloader.dataset')
+    assert quoted in title
+    assert _quoted(quoted)
 
 
 def test_masks_whose_object_is_ignored():

@@ -51,6 +51,10 @@ def test_a_label_that_is_no_class_is_named(tmp_path, few_shapes):
         hook.before_train_iter(runner, 0, batch)
     runner.model.decode_head.num_classes = 5
     hook.before_train_iter(runner, 0, batch)
+    # Of loading steps of the user's own, which mmseg does not cast to 8 bits.
+    batch['data_samples'][0].gt_sem_seg.data[0, 0, 0] = -1
+    with pytest.raises(UserError, match=r'train_\d+.png holds the values \[-1\], which are no classes'):
+        hook.before_train_iter(runner, 0, batch)
 
 
 def test_a_wrong_number_of_classes_stops_the_training(tmp_path, few_shapes):

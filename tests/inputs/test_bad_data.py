@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from mmengine.dataset import Compose
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
 from PIL import Image
 
 from mmseg_attn.cli import run_command
@@ -120,6 +122,74 @@ def _transparent(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['color_type'] = 'unchanged'
 
 
+def _palette(folder, cfg):
+    image = Image.fromarray(LABELS, 'P')
+    image.putpalette([0, 0, 90, 40, 0, 90])
+    image.save(folder / 'labels' / '1.png')
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][1]['imdecode_backend'] = 'cv2'
+
+
+def _grey_network(folder, cfg):
+    cfg.model.backbone.in_channels = 1
+    cfg.model.data_preprocessor.update(mean=[90.0], std=[50.0])
+
+
+def _not_finite(folder, cfg):
+    for name in '01':
+        np.save(folder / 'images' / f'{name}.npy', np.full((44, 60, 3), np.nan if name == '1' else 0, np.float32))
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.npy'
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
+
+
+def _two_crops(folder, cfg):
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(0.5, 0.5)))
+
+
+class _OfMyOwn:
+    def get_data_info(self, index):
+        return dict(super().get_data_info(index), name='a' * index)
+
+
+@DATASETS.register_module()
+class MyItems(_OfMyOwn, BaseSegDataset):
+    """Fails for some images, before the pipeline."""
+
+    def __getitem__(self, index):
+        return dict(super().__getitem__(index), letter=self.get_data_info(index)['name'][0])
+
+
+@DATASETS.register_module()
+class MyPreparation(_OfMyOwn, BaseSegDataset):
+    def prepare_data(self, index):
+        return dict(super().prepare_data(index), letter=self.get_data_info(index)['name'][0])
+
+
+def _type(name: str) -> Callable:
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['type'] = name
+    return make
+
+
+def _concatenated(**changes):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            dataset = cfg[f'{split}_dataloader']['dataset']
+            other = dict(dataset, **{key: value for key, value in changes.items() if key != 'metainfo'})
+            other['metainfo'] = dict(dataset['metainfo'], **changes.get('metainfo', {}))
+            cfg[f'{split}_dataloader']['dataset'] = dict(type='ConcatDataset', datasets=[dataset, other])
+    return make
+
+
+def _balanced(folder, cfg):
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset'] = dict(
+            type='ClassBalancedDataset', oversample_thr=0.1, dataset=cfg[f'{split}_dataloader']['dataset'])
+
+
 def _save(pixels: np.ndarray, mode: str | None = None) -> Callable[[Path], object]:
     return lambda path: Image.fromarray(pixels, mode).save(path)
 
@@ -135,6 +205,8 @@ FAULTS = {
     'grey and alpha': Fault(_label(_save(np.dstack([LABELS, LABELS]), 'LA')),
                             'labels/1.png: the label map has 2 channels', 'channels'),
     'colours': Fault(_label(_save(COLOUR)), 'labels/1.png: the label map has 3 channels', 'channels'),
+    'a palette read by OpenCV': Fault(_palette, 'labels/1.png: the label map has 3 channels',
+                                      "imdecode_backend='cv2' of LoadAnnotations makes colours of a palette"),
     'smaller label map': Fault(_label(_save(LABELS[:-4])), 'labels/1.png: the label map has 60 x 40 pixels',
                                'not of the size'),
     'larger label map': Fault(_label(_save(np.zeros((50, 60), np.uint8))),
@@ -147,7 +219,27 @@ FAULTS = {
     'list in Latin-1': Fault(_list('\u00e4\n'.encode('latin-1')), 'is not in UTF-8', 'is not in UTF-8'),
     'list of columns': Fault(_list(b'0\t0\n'), 'has several columns', 'has several columns'),
     'several folders': Fault(_folders, 'data_prefix.img_path must be the name of one folder', 'one folder'),
-    'other channels': Fault(_transparent, 'images/1.png: the image has 4 channels', ''),
+    'other channels': Fault(_transparent, 'images/1.png: the image has 4 channels',
+                            '1 image: the image has 4 channels as it is loaded, and the network takes 3'),
+    'a network for grey images': Fault(_grey_network, 'images/0.png: the image has 3 channels',
+                                       '2 images: the image has 3 channels as it is loaded, and the network takes 1'),
+    'not finite': Fault(_not_finite, 'images/1.npy: the image holds values that are not finite',
+                        '1 image: the image holds values that are not finite'),
+    'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
+                               'RandomCrop of the pipeline fails'),
+    'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '
+                             'IndexError: string index out of range (' + __file__, 'images/0.png, number 0 of'),
+    'preparation of my own': Fault(_type('MyPreparation'), 'images/0.png, number 0 of the data set (MyPreparation)',
+                                   'images/0.png, number 0 of'),
+    'other classes': Fault(_concatenated(metainfo=dict(classes=list('abcdx'))), 'has other classes than',
+                           'than train_dataloader.dataset.datasets.0: x in this only; e in that only'),
+    'classes in another order': Fault(_concatenated(metainfo=dict(classes=list('abced'))),
+                                      'datasets.0: in another order', 'datasets.0: in another order'),
+    'classes as a tuple': Fault(_concatenated(metainfo=dict(classes=tuple('abcde'))), 'a tuple instead of a list',
+                                'a tuple instead of a list'),
+    'zero reduced in one': Fault(_concatenated(reduce_zero_label=True), "ignore_keys=['reduce_zero_label'] in ",
+                                 'reduce_zero_label is True in'),
+    'balanced classes': Fault(_balanced, 'BaseSegDataset does not say which these are', 'it has no get_cat_ids'),
     'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
                           'there are no images in', 'there are no images in'),
     'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
@@ -209,6 +301,23 @@ def test_errors_of_workers_have_no_traceback(write, capsys):
                            'train_dataloader.num_workers=1')
     assert code == 2
     assert 'labels/1.png: the label map has 60 x 50 pixels' in printed.split('\nerror: ')[-1]
+    assert 'Traceback' not in printed
+
+
+def test_data_sets_that_go_together(write, capsys):
+    def make(folder, cfg):
+        _concatenated(reduce_zero_label=True)(folder, cfg)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['ignore_keys'] = ['reduce_zero_label']
+    code, printed = _ended(capsys, 'train', write(Fault(make, '', '')))
+    assert (code, 'Trained' in printed) == (0, True)
+
+
+def test_errors_of_classes_in_workers(write, capsys):
+    code, printed = _ended(capsys, 'train', write(FAULTS['items of my own']), '--cfg-options',
+                           'train_dataloader.num_workers=1')
+    assert code == 2
+    assert FAULTS['items of my own'].said in printed.split('\nerror: ')[-1]
     assert 'Traceback' not in printed
 
 

@@ -179,6 +179,8 @@ def test_images_without_label_maps_of_another_suffix(data, check):
     (['model.decode_head.ignore_index=255', 'model.auxiliary_head.ignore_index=255'], 'error',
      '5 label maps: the value 11, which the data set ignores and the model does not'),
     (['model.data_preprocessor.seg_pad_val=255'], 'warning', 'label maps are padded with 255'),
+    (['val_dataloader.dataset.pipeline.0.to_float32=True'], 'warning',
+     'val_dataloader.dataset loads images by LoadImageFromFile(to_float32=True), and train_dataloader.dataset by '),
     (['val_evaluator.ignore_index=255'], 'warning', 'val_evaluator ignores 255, and model.decode_head 11'),
     (['val_dataloader.dataset.data_prefix.img_path=train',
       'val_dataloader.dataset.data_prefix.seg_map_path=trainannot'],
