@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmseg_attn.common.config import load_config
 from mmseg_attn.common.config_checks import check_config, check_training
 from mmseg_attn.common.errors import UserError
+from mmseg_attn.datasets.listing import check_listings
 
 COMPARED_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
                  'param_scheduler', 'custom_hooks', 'load_from')
@@ -43,6 +44,7 @@ def prepare(path: Path, recipe: Path | None, options: dict | None, iters: int | 
     if cfg.val_evaluator.get('type') == 'IoUMetric':
         cfg.val_evaluator.type = 'mmseg_attn.ClassIoUMetric'
     check_config(cfg, 'train_dataloader', 'val_dataloader')
+    check_listings(cfg, 'train_dataloader', 'val_dataloader')
     check_training(cfg)
     return cfg
 

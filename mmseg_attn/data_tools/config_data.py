@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from mmseg_attn.common.classes import datasets_in
@@ -158,6 +159,8 @@ def _reduced_twice(config: dict, dataset, where: str) -> list[Finding]:
 
 def _left_out(dataset, pairs: list[Pair]) -> list[Finding]:
     """Images beside those of the data set, which training would leave out without a word."""
+    if not isinstance(dataset, BaseSegDataset):
+        return []
     folder = Path(dataset.data_prefix.get('img_path') or '')
     label_folder = dataset.data_prefix.get('seg_map_path')
     if dataset.ann_file or not folder.is_dir():

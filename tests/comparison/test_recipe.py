@@ -13,9 +13,11 @@ CAMVID = CONFIGS / 'recipes' / 'camvid_small.py'
 
 
 @pytest.fixture(autouse=True)
-def _data(tmp_path, monkeypatch):
+def _data(tmp_path, few_shapes, monkeypatch):
     for folder in ('train', 'trainannot', 'val', 'valannot', 'test', 'testannot'):
         (tmp_path / 'data' / 'camvid' / folder).mkdir(parents=True)
+        (tmp_path / 'data' / 'camvid' / folder / '0.png').touch()
+    (tmp_path / 'data' / 'context_shapes').symlink_to(few_shapes)
     monkeypatch.chdir(tmp_path)
 
 
@@ -69,7 +71,8 @@ def test_iterations():
     (dict(options={'train_dataloader': 3, 'train_dataloader.batch_size': 3}), 'does not fit'),
     (dict(options={'train_cfg': dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3)}), 'no max_iters'),
     (dict(options={'model.decode_head.type': 'mmseg_attn.EMHead'}), 'did you mean mmseg_attn.EMAHead'),
-    (dict(recipe=CAMVID, options={'train_dataloader.dataset.data_root': 'gone'}), 'gone')])
+    (dict(recipe=CAMVID, options={'train_dataloader.dataset.data_root': 'gone'}), 'gone'),
+    (dict(recipe=CAMVID, options={'train_dataloader.dataset.img_suffix': '.tif'}), r'ends in \.tif')])
 def test_bad_input(arguments, message):
     with pytest.raises(UserError, match=message):
         _prepared('fcn', **arguments)
