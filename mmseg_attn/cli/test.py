@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
-    from mmseg_attn.common.pictures import testing_steps
+    from mmseg_attn.common.loading_steps import testing_steps
     from mmseg_attn.datasets.listing import check_names_of_results
     if '://' not in args.checkpoint:
         require_file(args.checkpoint, 'checkpoint')

@@ -1,6 +1,5 @@
 """How a config reads an image for testing."""
 
-import copy
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,21 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.datasets.transforms import LoadAnnotations
-from mmseg.registry import TRANSFORMS
 
-from .classes import datasets_in
 from .errors import UserError
 from .image_files import ImageFileError, decode, hint_at, image_size, read_bytes, reason_of
-
-OPENMMLAB = 'mmcv', 'mmseg', 'mmengine'
-# In the names of transforms that load labels or map them.
-LABEL_WORDS = 'Annotation', 'Label'
-PIPELINE = 'the pipeline of test_dataloader.dataset'
+from .loading_steps import OPENMMLAB, PIPELINE, build_step, first_that_load, testing_steps
 
 
 @dataclass
@@ -53,9 +44,9 @@ class PictureReader:
 
     def __init__(self, cfg: Config):
         init_default_scope(cfg.get('default_scope', 'mmseg'))
-        self.steps: list[Callable[[dict], Any]] = [_built(step) for step in testing_steps(cfg)]
+        self.steps: list[Callable[[dict], Any]] = [build_step(step) for step in testing_steps(cfg)]
         # Behind the loading of a file there may be more steps of loading, of channels from other files.
-        self.first = next((i for i, step in enumerate(self.steps) if not _loads(step, i)), len(self.steps))
+        self.first = len(first_that_load(self.steps))
         if not self.first:
             raise UserError(f'{PIPELINE} must begin with a transform that loads an image, and begins with '
                             f'{type(self.steps[0]).__name__ if self.steps else "nothing"}')
@@ -153,97 +144,3 @@ def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
                         f'{path}: unreadable image: {error}') from error
     except Exception as error:  # decoders raise whatever they come across
         raise UserError(f'{path}: unreadable image: {reason_of(error)}') from error
-
-
-def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
-    """The steps that load images; none where that is mmcv's LoadImageFromFile with its usual settings.
-
-    Raises:
-        UserError: one cannot be built.
-    """
-    steps = [step for step in pipeline if not reads_labels(step)]
-    built: list[Any] = []
-    for step in steps:
-        transform = _built(step)
-        if not _loads(transform, len(built)):
-            break
-        built.append(transform)
-    usual = built and type(built[0]) is LoadImageFromFile and (
-        built[0].color_type, built[0].imdecode_backend) == ('color', 'cv2')
-    return () if len(built) == 1 and usual else tuple(steps[:len(built)])
-
-
-def own_labelling(pipeline: list[dict]) -> tuple[dict, ...]:
-    """The steps until labels are loaded; none where that is mmseg's LoadAnnotations with its usual settings.
-
-    Raises:
-        UserError: one cannot be built.
-    """
-    places = [i for i, step in enumerate(pipeline) if reads_labels(step)]
-    if not places:
-        # One of the user's own may do it under any name.
-        return tuple(pipeline) if any(_is_own(_built(step)) for step in pipeline) else ()
-    end = places[0] + 1
-    while end in places:  # what maps the labels right behind their loading
-        end += 1
-    if places[0] + 1 == end and _is_usual(_built(pipeline[places[0]])):
-        return ()
-    return tuple(pipeline[:end])
-
-
-def load_by(steps: tuple[dict, ...], told: dict) -> np.ndarray:
-    """The pixels of an image as these steps load it, from what the data set tells."""
-    results: Any = copy.deepcopy(told)
-    for step in steps:
-        results = _built(step)(results)
-    return results['img']
-
-
-def testing_steps(cfg: Config) -> list[dict]:
-    """The steps of testing without those that read labels.
-
-    Raises:
-        UserError: one of them makes several pictures of one.
-    """
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
-    pipeline = datasets_in(dataset)[0][1].get('pipeline') or cfg.get('test_pipeline') or []
-    for step in pipeline:
-        if name_of_step(step).endswith(('TestTimeAug', 'MultiScaleFlipAug')):
-            raise UserError(f'{PIPELINE} has {name_of_step(step)}, which makes several pictures of one: put it into '
-                            'tta_pipeline, which test --tta uses, and the steps for one picture here')
-    return [step for step in pipeline if not reads_labels(step)]
-
-
-def name_of_step(step: dict) -> str:
-    """The name of a transform without its scope."""
-    name = step.get('type')
-    return name.rpartition('.')[2] if isinstance(name, str) else getattr(name, '__name__', str(name))
-
-
-def reads_labels(step: dict) -> bool:
-    """Whether a step loads labels, or maps those that are loaded: by its class or its name."""
-    cls = TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
-    is_subclass = isinstance(cls, type) and issubclass(cls, BaseLoadAnnotations)
-    return is_subclass or any(word in name_of_step(step) for word in LABEL_WORDS)
-
-
-def _built(step: dict) -> Callable[[dict], Any]:
-    try:
-        return TRANSFORMS.build(step)
-    except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:
-        raise UserError(f'{name_of_step(step)} in {PIPELINE} cannot be built: {error}') from error
-
-
-def _loads(step: object, place: int) -> bool:
-    """Whether a transform reads files: by its name, or as one of the user's own that comes first."""
-    return (isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load')
-            or (_is_own(step) and place == 0))
-
-
-def _is_own(step: object) -> bool:
-    return type(step).__module__.partition('.')[0] not in (*OPENMMLAB, 'mmseg_attn')
-
-
-def _is_usual(step: Any) -> bool:
-    return (type(step) is LoadAnnotations and step.imdecode_backend == 'pillow'
-            and step.backend_args in (None, dict(backend='local')))

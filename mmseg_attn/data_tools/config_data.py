@@ -12,8 +12,8 @@ from mmseg_attn.common.classes import datasets_in
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
+from mmseg_attn.common.loading_steps import own_labelling, own_loading, reads_labels
 from mmseg_attn.common.palette import default_palette
-from mmseg_attn.common.pictures import own_labelling, own_loading, reads_labels
 from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 

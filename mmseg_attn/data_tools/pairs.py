@@ -148,7 +148,7 @@ def _read_image(content: PairContent) -> bool:
 
 def _load(pair: Pair) -> np.ndarray:
     # Not at the top: data sets are prepared without OpenMMLab.
-    from mmseg_attn.common.pictures import load_by
+    from mmseg_attn.common.loading_steps import load_by
     return load_by(pair.steps, pair.told)
 
 

@@ -9,7 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmseg.registry import TRANSFORMS
 
-from mmseg_attn.common.pictures import OPENMMLAB, name_of_step, own_loading, reads_labels
+from mmseg_attn.common.loading_steps import OPENMMLAB, name_of_step, own_loading, reads_labels
 
 from .config_data import ConfigData
 from .findings import Finding, Level

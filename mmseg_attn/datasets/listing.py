@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg_attn.common.classes import datasets_in
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
-from mmseg_attn.common.pictures import name_of_step
+from mmseg_attn.common.loading_steps import name_of_step
 
 from .wrappers import problem_of_wrappers
 

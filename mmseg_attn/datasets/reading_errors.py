@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmseg_attn.common.errors import PACKAGE, UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
-from mmseg_attn.common.pictures import LABEL_WORDS, reads_labels
+from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
 
 
 class DataError(UserError):
