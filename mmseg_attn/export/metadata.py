@@ -4,9 +4,11 @@ from mmengine.config import Config
 from mmseg.models import BaseSegmentor
 
 from mmseg_attn import __version__
+from mmseg_attn.common.loading_steps import name_of_step, own_loading, testing_steps
 
 from .preparation import Preparation
 
+JSON = str | int | float | None
 
 def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, inside: bool, argmax: bool, free: list[str],
                 size: tuple[int, int]) -> dict:
@@ -24,12 +26,14 @@ def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, insid
         Names to strings and to lists and dictionaries of numbers and strings.
     """
     cfg = model.cfg
-    pixels = 'pixels from 0 to 255' if preparation.channels == 3 else 'pixels as the config loads them'
+    loading = [_described(step) for step in own_loading(testing_steps(cfg))]
+    usual = preparation.channels == 3 and not loading
+    pixels = 'pixels from 0 to 255' if usual else 'pixels as the config loads them'
     return dict(
         mmseg_attn=__version__, config=name, classes=model.dataset_meta['classes'],
         palette=model.dataset_meta['palette'],
         colours='RGB' if inside and preparation.channels == 3 else preparation.colours,
-        input=pixels if inside else f'(pixel - mean) / std, {pixels}',
+        input=pixels if inside else f'(pixel - mean) / std, {pixels}', loading=loading,
         mean=[0.0] * preparation.channels if inside else list(preparation.mean),
         std=[1.0] * preparation.channels if inside else list(preparation.std),
         output='labels' if argmax else 'logits',
@@ -37,6 +41,12 @@ def metadata_of(model: BaseSegmentor, name: str, preparation: Preparation, insid
                                                                            (None, *size), strict=True)},
         testing={key: cfg.model.test_cfg[key] for key in ('mode', 'crop_size', 'stride') if key in cfg.model.test_cfg},
         padding=_padding(cfg))
+
+
+def _described(step: dict) -> dict:
+    """A step as JSON can hold it."""
+    return {key: name_of_step(step) if key == 'type' else value if isinstance(value, JSON) else repr(value)
+            for key, value in step.items()}
 
 
 def default_size(cfg: Config) -> tuple[int, int]:

@@ -68,6 +68,18 @@ def test_torch_alone(tmp_path, picture):
     assert (found == _labels(segmentor, picture)).mean() > 0.999
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(('file_format', 'file_name'), [('onnx', 'model.onnx'), ('torch-export', 'model.pt2')])
+def test_images_of_another_kind_are_refused(tmp_path, picture, file_format, file_name):
+    loading = dict(type='LoadImageFromFile', color_type='unchanged', imdecode_backend='tifffile')
+    segmentor = model(test_dataloader__dataset__pipeline=[loading, dict(type='PackSegInputs')])
+    done = export(segmentor, tmp_path / file_name, file_format, (64, 64), fixed_size=True)
+    assert done.metadata['loading'] == [loading]
+    assert done.metadata['input'].endswith('pixels as the config loads them')
+    with pytest.raises(AssertionError, match=r'load the image as the config does, by .*tifffile'):
+        _run(tmp_path, _code(file_name), ABSENT)
+
+
 def test_the_page_names_every_method_and_format():
     text = PAGE.read_text()
     assert all(f'--format {name}' in text for name in FORMATS)
