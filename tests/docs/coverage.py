@@ -33,6 +33,8 @@ COMMANDS = (
     (r'^python tools/prepare_data\.py camvid', 'tests/tools/test_prepare_data.py::test_camvid_from_a_folder'),
     (r'^python tools/prepare_data\.py (labelme|coco|cvat) F',
      'tests/tools/test_prepare_annotations.py::test_all_formats_give_the_same'),
+    (r'^python tools/prepare_data\.py coco train',
+     'tests/tools/test_prepare_annotations.py::test_files_of_coco_for_training_and_validation'),
     (r'^python tools/\w+\.py (labelme annotated|mine\.py)',
      'tests/tools/test_prepare_annotations.py::test_from_a_folder_of_labelme_to_miou'),
     (r'^python tools/(convert_checkpoint\.py|test\.py danet\.py|train\.py .* load_from=psanet\.pth)',
