@@ -113,7 +113,7 @@ class PictureReader:
             raise UserError(f'there is no image {path}{hint_at(Path(path))}')
         step = self.steps[0]
         if type(step).__module__.partition('.')[0] in OPENMMLAB and isinstance(step, LoadImageFromFile):
-            check_image_file(path, step.imdecode_backend)
+            check_image_file(path, step.imdecode_backend, step.color_type)
 
 
 def _takes_colours(step: Any) -> bool:
@@ -127,7 +127,7 @@ def _told_of(path: str | None) -> dict:
     return dict(img_path=path, label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
 
 
-def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
+def check_image_file(path: str | Path, backend: str | None = 'cv2', color_type: str = 'color') -> None:
     """Decodes an image file down to the last pixel, which mmcv's backends do not all do.
 
     Raises:
@@ -138,7 +138,7 @@ def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
         if backend == 'pillow':
             decode(data)
         elif backend != 'tifffile':  # which finds by itself what is missing
-            image_size(data)
+            image_size(data, color_type)
     except ImageFileError as error:
         raise UserError(f'there is no image {path}{hint_at(Path(path))}' if error.missing else
                         f'{path}: unreadable image: {error}') from error

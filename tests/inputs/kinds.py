@@ -64,6 +64,11 @@ def _turned(path: Path) -> None:
     Image.fromarray(COLOUR).save(path, exif=exif)
 
 
+def _tiff(pixels: np.ndarray) -> Callable[[Path], object]:
+    return lambda path: tifffile.imwrite(path, pixels, planarconfig='contig' if pixels.ndim == 3 else None,
+                                         photometric='minisblack')
+
+
 RESIZE = dict(type='Resize', scale=(90, 66), keep_ratio=False)
 KINDS = {
     'colour': Kind('.png', _png(COLOUR)),
@@ -82,8 +87,10 @@ KINDS = {
     '16 bits': Kind('.png', _png(WIDE), _loading(color_type='unchanged', to_float32=True)),
     '16 bits of one channel': Kind('.tif', _png(WIDE[..., 0]), _loading(color_type='unchanged', to_float32=True), 1),
     'transparency': Kind('.png', _png(np.dstack([COLOUR, COLOUR[..., :1]])), _loading(color_type='unchanged'), 4),
-    'bands': Kind('.tif', lambda path: tifffile.imwrite(path, BANDS, photometric='minisblack', planarconfig='contig'),
-                  _loading(color_type='unchanged', imdecode_backend='tifffile'), 5),
+    'floats of one channel': Kind('.tif', _tiff(BANDS[..., 0]), _loading(color_type='unchanged'), 1),
+    'floats of three channels': Kind('.tif', _tiff(BANDS[..., :3]), _loading(color_type='unchanged')),
+    '32 bits': Kind('.tif', _tiff(WIDE[..., 0].astype(np.int32)), _loading(color_type='unchanged'), 1),
+    'bands': Kind('.tif', _tiff(BANDS), _loading(color_type='unchanged', imdecode_backend='tifffile'), 5),
     'arrays': Kind('.npy', lambda path: np.save(path, BANDS), [dict(type='LoadMyArray')], 5, inferencer=False),
 }
 
