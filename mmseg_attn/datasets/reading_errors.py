@@ -31,7 +31,7 @@ def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
         dataset: a data set of mmengine.
         channels: of the images that the network takes, where that is known.
     """
-    for leaf in _leaves(dataset):
+    for leaf in leaves_of(dataset):
         if isinstance(getattr(leaf, 'pipeline', None), Compose):
             leaf.pipeline = CheckedPipeline(leaf.pipeline, channels)
     if not hasattr(dataset, '__getitems__'):
@@ -69,12 +69,13 @@ def _line_of(error: Exception) -> str:
     return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
-def _leaves(dataset: object) -> Iterator:
+def leaves_of(dataset: object) -> Iterator:
+    """The data sets inside of wrappers such as ConcatDataset, or the only one."""
     inner = getattr(dataset, 'datasets', None) or ([dataset.dataset] if hasattr(dataset, 'dataset') else [])
     if not inner:
         yield dataset
     for each in inner:
-        yield from _leaves(each)
+        yield from leaves_of(each)
 
 
 class CheckedPipeline(Compose):
