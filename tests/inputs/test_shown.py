@@ -29,7 +29,8 @@ def write(tmp_path, monkeypatch):
         kind = KINDS[name]
         write_files(kind, tmp_path)
         cfg = config_of(kind, tmp_path)
-        cfg.update(train_cfg=dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1), visualizer=dict(VISUALIZER, name=str(tmp_path)))
+        cfg.update(train_cfg=dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1),
+                   visualizer=dict(VISUALIZER, name=str(tmp_path)))
         cfg.default_hooks.visualization = dict(HOOK, **hook)
         cfg.dump(tmp_path / 'config.py')
         torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'weights.pth')
