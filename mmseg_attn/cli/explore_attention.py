@@ -80,7 +80,7 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.common.files import require_writable
-    from mmseg_attn.common.pictures import PictureReader
+    from mmseg_attn.common.pictures import PictureReader, naming
     from mmseg_attn.explain.grad_cam import check_region, require_grad_cam
     from mmseg_attn.explain.maps import check_points
     readers = []
@@ -100,7 +100,11 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
         raise UserError(f'--seconds must be more than 0, got {args.seconds:g}')
     args.device, args.bands = check_device(args.device), check_bands(args.bands)
     for image in images:
-        size = readers[0].load(image).pixels.shape[:2]
+        pictures = [reader.load(image) for reader in readers]
+        with naming(image):
+            for reader, picture in zip(readers, pictures, strict=True):
+                reader.prepare(picture)
+        size = pictures[0].pixels.shape[:2]
         try:
             check_points(args.points or [(0, 0)], size)
             check_region(args.region, size)

@@ -43,11 +43,13 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     from mmseg_attn.engine.stopping import endable
+    from mmseg_attn.engine.visualization_hook import show_loaded_images
     cfg = load_config(args.config, args.cfg_options, args.work_dir)
     check_config(cfg, 'test_dataloader')
     check_listings(cfg, 'test_dataloader')
     add_palettes(cfg)
     _apply(cfg, args)
+    show_loaded_images(cfg)
     prepare_launch(cfg, args.launcher, args.local_rank)
     runner = Runner.from_cfg(cfg)
     runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))

@@ -53,6 +53,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.engine.launched import is_restarted
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook, name_errors_of_loading
     from mmseg_attn.engine.stopping import stoppable
+    from mmseg_attn.engine.visualization_hook import show_loaded_images
     from mmseg_attn.engine.work_dir import (
         AUTO,
         BeginHook,
@@ -70,6 +71,7 @@ def main(args: argparse.Namespace) -> None:
     check_training(cfg)
     add_palettes(cfg)
     use_safe_checkpoints(cfg)
+    show_loaded_images(cfg)
     is_main = is_main_process(args.launcher)
     with (naming_full_disks(cfg.work_dir),
           only_training_in(cfg.work_dir, checkpoint_folder(cfg)) if is_main else nullcontext()):

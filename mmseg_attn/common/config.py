@@ -1,5 +1,6 @@
 """From the command line to a config. ``config_checks`` says whether it can be run."""
 
+import inspect
 import os.path as osp
 from pathlib import Path
 
@@ -69,11 +70,26 @@ def input_channels(model: dict) -> int:
 
 
 def known_channels(model: dict) -> int | None:
-    """:func:`input_channels`, where the config says so: by its backbone, or by its means."""
+    """:func:`input_channels`, where that is known: by the backbone's settings or its class, or by the means."""
     model = model.get('module') or model  # of test-time augmentation
+    backbone = model.get('backbone') or {}
+    channels = backbone.get('in_channels', _usual_channels(backbone.get('type')))
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
-    channels = (model.get('backbone') or {}).get('in_channels')
     return channels if isinstance(channels, int) else len(means) if len(means) > 1 else None
+
+
+def _usual_channels(backbone: object) -> object:
+    """What a class takes where its settings do not say so, such as mmseg's ResNetV1c, which leaves it to its bases."""
+    from mmseg_attn.registry import MODELS
+    cls = MODELS.get(backbone) if isinstance(backbone, str) else backbone
+    for base in cls.__mro__ if isinstance(cls, type) else ():
+        if '__init__' in vars(base):
+            parameters = inspect.signature(vars(base)['__init__']).parameters
+            if 'in_channels' in parameters:
+                return parameters['in_channels'].default
+            if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+                return None
+    return None
 
 
 def _first_lines(error: Exception) -> str:

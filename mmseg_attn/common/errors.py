@@ -15,6 +15,15 @@ class UserError(ValueError):
     """Something in the command, the config or the data is wrong; the message says what to do."""
 
 
+class DataError(UserError):
+    """An image or a label map cannot be used. It comes out of the workers of a loader without their traceback."""
+
+    def __init__(self, message: str):
+        # PyTorch makes the error anew, from the text of the traceback.
+        name = f'{type(self).__module__}.{type(self).__qualname__}: '
+        super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
+
+
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Prints an error that the user can mend, and exits with code 2.

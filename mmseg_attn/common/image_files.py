@@ -52,8 +52,12 @@ def decode(data: bytes) -> Image.Image:
     return image
 
 
-def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
+def image_size(data: bytes, color_type: str = 'color') -> tuple[tuple[int, int], bool]:
     """(width, height) of an image that OpenCV can read, turned as its EXIF orientation says, and whether it is turned.
+
+    Args:
+        data: of the file.
+        color_type: how mmcv's LoadImageFromFile has OpenCV read it, which decides what kinds of pixels it takes.
 
     Raises:
         ImageFileError: it cannot be read, or is damaged.
@@ -61,17 +65,19 @@ def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
     try:
         image = decode(data)
     except UnidentifiedImageError as error:
-        size = _size_by_opencv(data)
+        size = _size_by_opencv(data, color_type)
         if size is None:
             raise ImageFileError(reason_of(error)) from error
         return size, False
     except Exception as error:  # decoders raise whatever they come across
         raise ImageFileError(reason_of(error)) from error
-    if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
+    if image.format not in OPENCV_FORMATS and _size_by_opencv(data, color_type) is None:
         raise ImageFileError(f'is {image.format}, which OpenCV cannot read')
-    if image.mode in ('F', 'I') and _size_by_opencv(data) is None:
+    if image.mode in ('F', 'I') and _size_by_opencv(data, color_type) is None:
         kind = 'floats' if image.mode == 'F' else 'numbers of 32 bits'
-        raise ImageFileError(f"has {kind}, which OpenCV reads only with color_type='unchanged' of LoadImageFromFile")
+        reads = ("cannot read: imdecode_backend='tifffile' of LoadImageFromFile may" if color_type == 'unchanged' else
+                 "reads only with color_type='unchanged' of LoadImageFromFile")
+        raise ImageFileError(f'has {kind}, which OpenCV {reads}')
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.size[::-1] if turned else image.size), turned
 
@@ -84,10 +90,12 @@ def reason_of(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _size_by_opencv(data: bytes) -> tuple[int, int] | None:
-    """For the few formats of images that only OpenCV reads."""
+def _size_by_opencv(data: bytes, color_type: str) -> tuple[int, int] | None:
+    """For the few formats and kinds of pixels that only OpenCV reads. It gives nothing where part of one is missing."""
     import cv2
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    flag = {'unchanged': cv2.IMREAD_UNCHANGED, 'grayscale': cv2.IMREAD_GRAYSCALE,
+            'grayscale_ignore_orientation': cv2.IMREAD_GRAYSCALE}.get(color_type, cv2.IMREAD_COLOR)
+    array = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     return None if array is None else array.shape[1::-1]
 
 

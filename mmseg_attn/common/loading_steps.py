@@ -88,6 +88,12 @@ def reads_labels(step: dict) -> bool:
     return is_subclass or any(word in name_of_step(step) for word in LABEL_WORDS)
 
 
+def is_for_labels(transform: object) -> bool:
+    """:func:`reads_labels` of a step that is built."""
+    return (isinstance(transform, BaseLoadAnnotations)
+            or any(word in type(transform).__name__ for word in LABEL_WORDS))
+
+
 def build_step(step: dict) -> Callable[[dict], Any]:
     """
     Raises:

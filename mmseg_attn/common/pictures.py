@@ -1,7 +1,8 @@
 """How a config reads an image for testing."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from .config import known_channels
 from .errors import UserError
 from .image_files import ImageFileError, decode, hint_at, image_size, read_bytes, reason_of
+from .inputs import Passage
 from .loading_steps import OPENMMLAB, PIPELINE, build_step, first_that_load, testing_steps
 
 
@@ -44,6 +47,7 @@ class PictureReader:
 
     def __init__(self, cfg: Config):
         init_default_scope(cfg.get('default_scope', 'mmseg'))
+        self.channels = known_channels(cfg.get('model') or {})
         self.steps: list[Callable[[dict], Any]] = [build_step(step) for step in testing_steps(cfg)]
         # Behind the loading of a file there may be more steps of loading, of channels from other files.
         self.first = len(first_that_load(self.steps))
@@ -99,13 +103,21 @@ class PictureReader:
         """A picture -> ``inputs`` (C, H, W) and ``data_samples`` of the whole pipeline.
 
         Raises:
-            UserError: the steps give something else.
+            UserError: a step fails, the last gives something else, or it is not what the network takes. The picture is
+                not named.
         """
-        results = dict(picture.results, seg_fields=[])
+        results: Any = dict(picture.results, seg_fields=[])
+        passage = Passage(results)
         for step in self.steps[self.first:]:
-            results = step(results)
+            try:
+                results = step(results)
+            except Exception as error:  # of a transform, which may be the user's own
+                raise UserError(f'{type(step).__name__} of the test pipeline fails: {type(error).__name__}: '
+                                f'{reason_of(error)}') from error
+            passage.note(step, results)
         if not isinstance(results, dict) or 'inputs' not in results or 'data_samples' not in results:
             raise UserError(f'{PIPELINE} does not end with PackSegInputs')
+        passage.check(results, self.channels, self.steps[0])
         return results
 
     def _check_file(self, path: str | Path) -> None:
@@ -113,7 +125,35 @@ class PictureReader:
             raise UserError(f'there is no image {path}{hint_at(Path(path))}')
         step = self.steps[0]
         if type(step).__module__.partition('.')[0] in OPENMMLAB and isinstance(step, LoadImageFromFile):
-            check_image_file(path, step.imdecode_backend)
+            check_image_file(path, step.imdecode_backend, step.color_type)
+
+
+@contextmanager
+def naming(source: str | Path) -> Iterator[None]:
+    """
+    Raises:
+        UserError: one has been raised, now with the file that it is about.
+    """
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{source}: {error}') from error
+
+
+@contextmanager
+def naming_refusals(picture: Picture) -> Iterator[None]:
+    """
+    Raises:
+        UserError: a network has refused the picture: its size, the memory.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, AssertionError, IndexError, KeyError) as error:
+        height, width, *channels = picture.pixels.shape
+        raise UserError(f'the network cannot take a picture of {width} x {height} pixels and {(*channels, 1)[0]} '
+                        f'channels: {reason_of(error).splitlines()[0]}') from error
 
 
 def _takes_colours(step: Any) -> bool:
@@ -127,7 +167,7 @@ def _told_of(path: str | None) -> dict:
     return dict(img_path=path, label_map=None, reduce_zero_label=False, seg_fields=[], sample_idx=0)
 
 
-def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
+def check_image_file(path: str | Path, backend: str | None = 'cv2', color_type: str = 'color') -> None:
     """Decodes an image file down to the last pixel, which mmcv's backends do not all do.
 
     Raises:
@@ -138,7 +178,7 @@ def check_image_file(path: str | Path, backend: str | None = 'cv2') -> None:
         if backend == 'pillow':
             decode(data)
         elif backend != 'tifffile':  # which finds by itself what is missing
-            image_size(data)
+            image_size(data, color_type)
     except ImageFileError as error:
         raise UserError(f'there is no image {path}{hint_at(Path(path))}' if error.missing else
                         f'{path}: unreadable image: {error}') from error

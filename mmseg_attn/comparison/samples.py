@@ -11,9 +11,11 @@ from mmengine.dataset import pseudo_collate
 from mmseg.models import BaseSegmentor
 from PIL import Image
 
+from mmseg_attn.common.config import known_channels
 from mmseg_attn.common.display import displayable
 from mmseg_attn.common.files import atomic_write
 from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.datasets.reading_errors import name_files_in_errors
 from mmseg_attn.registry import DATASETS
 
 COLUMNS = 8
@@ -40,6 +42,7 @@ def predict(models: dict[str, BaseSegmentor], cfg: Config, count: int,
         The samples, and the shape (C, H, W) in which the networks saw the first of them.
     """
     dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    name_files_in_errors(dataset, known_channels(cfg.model))
     places = np.linspace(0, len(dataset) - 1, min(count, len(dataset)) + 2).round().astype(int)[1:-1]
     items = [dataset[int(place)] for place in dict.fromkeys(places.tolist())]
     predictions = {}

@@ -4,7 +4,8 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 
 from mmseg_attn.common.config import known_channels
-from mmseg_attn.datasets.reading_errors import DataError, InputError, item_of, name_files_in_errors
+from mmseg_attn.common.inputs import InputError
+from mmseg_attn.datasets.reading_errors import DataError, item_of, name_files_in_errors
 
 from .config_data import ConfigData
 from .findings import Finding, Level, count

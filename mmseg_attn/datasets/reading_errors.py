@@ -4,7 +4,7 @@ import copy
 import os.path as osp
 import traceback
 from collections.abc import Iterator, Sequence
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,11 @@ from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmengine.dataset import Compose
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
-from torch import Tensor
 
-from mmseg_attn.common.errors import PACKAGE, UserError
+from mmseg_attn.common.errors import PACKAGE, DataError, UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
+from mmseg_attn.common.inputs import Passage
 from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
-
-
-class DataError(UserError):
-    """An image or a label map cannot be used. It comes out of the workers of a loader without their traceback."""
-
-    def __init__(self, message: str):
-        # PyTorch makes the error anew, from the text of the traceback.
-        name = f'{type(self).__module__}.{type(self).__qualname__}: '
-        super().__init__(message.rpartition(name)[2].strip() if message.startswith('Caught ') else message)
-
-
-class InputError(DataError):
-    """An image is not what the network takes."""
 
 
 def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
@@ -44,7 +31,7 @@ def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
         dataset: a data set of mmengine.
         channels: of the images that the network takes, where that is known.
     """
-    for leaf in _leaves(dataset):
+    for leaf in leaves_of(dataset):
         if isinstance(getattr(leaf, 'pipeline', None), Compose):
             leaf.pipeline = CheckedPipeline(leaf.pipeline, channels)
     if not hasattr(dataset, '__getitems__'):
@@ -82,12 +69,13 @@ def _line_of(error: Exception) -> str:
     return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
-def _leaves(dataset: object) -> Iterator:
+def leaves_of(dataset: object) -> Iterator:
+    """The data sets inside of wrappers such as ConcatDataset, or the only one."""
     inner = getattr(dataset, 'datasets', None) or ([dataset.dataset] if hasattr(dataset, 'dataset') else [])
     if not inner:
         yield dataset
     for each in inner:
-        yield from _leaves(each)
+        yield from leaves_of(each)
 
 
 class CheckedPipeline(Compose):
@@ -95,7 +83,8 @@ class CheckedPipeline(Compose):
 
     Raises:
         DataError: a transform fails; a label map is not of the size of its image, has several channels or holds no
-            numbers of classes; an image has other channels than the network takes, or values that are not finite.
+            numbers of classes; an image has other channels than the network takes, or values that are not finite, or
+            no step has told its size.
     """
 
     def __init__(self, pipeline: Compose, channels: int | None = None):
@@ -103,9 +92,13 @@ class CheckedPipeline(Compose):
         self.channels = channels
 
     def __call__(self, data: dict) -> dict | None:
-        result: Any = reduce(lambda _, made: made, self.run(data), data)
-        if isinstance(result, dict) and isinstance(result.get('inputs'), Tensor):
-            _check_inputs(result['inputs'], self.channels, data.get('img_path'))
+        passage, result, image = Passage(data), data, data.get('img_path')
+        for transform, result in zip(self.transforms, self.run(data), strict=False):
+            passage.note(transform, result)
+        try:
+            passage.check(result, self.channels, (self.transforms or [None])[0])
+        except DataError as error:
+            raise type(error)(f'{image}: {error}') from error
         return result
 
     def run(self, data: dict) -> Iterator:
@@ -140,16 +133,6 @@ def load_labels(steps: tuple[dict, ...], told: dict) -> np.ndarray:
         if labels is not None and (then is None or not reads_labels(then)):
             return np.asarray(labels)
     raise DataError(f"{told.get('img_path')}: no step of the pipeline loads labels, which it would set as 'gt_seg_map'")
-
-
-def _check_inputs(inputs: Tensor, channels: int | None, image: str | None) -> None:
-    if channels is not None and inputs.ndim == 3 and len(inputs) != channels:
-        raise InputError(f'{image}: the image has {len(inputs)} channels as it is loaded, and the network takes '
-                        f"{channels}.\n  color_type='color' of LoadImageFromFile makes three of any image; for another "
-                        'number: model.backbone.in_channels, and mean and std')
-    if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise InputError(f'{image}: the image holds values that are not finite, such as NaN where there are no data: '
-                        'replace them, in the files or by a transform of your own behind the loading')
 
 
 def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:

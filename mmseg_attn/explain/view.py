@@ -1,7 +1,7 @@
 """A picture as a network sees it: prediction, features, and where the cells of a feature map lie in the picture."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from mmseg_attn.checkpoints.loading import head_of
 from mmseg_attn.common.display import displayable, how_displayed
-from mmseg_attn.common.pictures import PictureReader
+from mmseg_attn.common.errors import UserError
+from mmseg_attn.common.pictures import PictureReader, naming, naming_refusals
 from mmseg_attn.common.windows import windows
 
 from .place import Place, Span
@@ -94,8 +95,8 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         bands: which channels of the picture are shown; see :func:`mmseg_attn.common.display.displayable`.
 
     Raises:
-        ValueError: the image cannot be read or is not (H, W, channels), the test pipeline flips it, or the model is in
-            training mode.
+        ValueError: the image cannot be read or is not (H, W, channels), the test pipeline flips it, the network cannot
+            take it, or the model is in training mode.
     """
     if model.training:
         raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
@@ -104,13 +105,15 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         raise ValueError('a picture is an array of shape (H, W, channels), BGR; got '
                          f'{image.dtype} of shape {image.shape}')
     picture = reader.from_array(image) if isinstance(image, np.ndarray) else reader.load(image)
-    loaded = reader.prepare(picture)
-    data = model.data_preprocessor(dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
-    inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
-    if meta.get('flip'):
-        raise ValueError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
-    with _recorded_features(model) as recorded:
-        prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
+    with nullcontext() if isinstance(image, np.ndarray) else naming(image):
+        loaded = reader.prepare(picture)
+        if loaded['data_samples'].get('flip'):
+            raise UserError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
+        with naming_refusals(picture), _recorded_features(model) as recorded:
+            data = model.data_preprocessor(
+                dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
+            inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
+            prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
     found = []
     for (rows, columns), features in zip(_windows(inputs, model), recorded, strict=True):
         crop = inputs[:, :, rows, columns]

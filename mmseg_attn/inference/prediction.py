@@ -8,8 +8,7 @@ from mmseg.models import BaseSegmentor
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.image_files import reason_of
-from mmseg_attn.common.pictures import Picture, PictureReader
+from mmseg_attn.common.pictures import Picture, PictureReader, naming_refusals
 
 MOST_CLASSES = 256  # that a PNG has room for
 
@@ -59,23 +58,19 @@ class Predictor:
         """A picture as ``reader.load`` gives it, or pixels as ``reader.from_array`` takes them -> its prediction.
 
         Raises:
-            UserError: the network cannot take it: its size, its channels, the memory.
+            UserError: the network cannot take it: its size, its channels, its values, the memory.
         """
         if isinstance(picture, np.ndarray):
             picture = self.reader.from_array(picture)
-        try:
-            sample = self._sample(picture)
-        except (RuntimeError, ValueError, AssertionError, IndexError, KeyError) as error:
-            height, width, *channels = picture.pixels.shape
-            raise UserError(f'the network cannot take a picture of {width} x {height} pixels and '
-                            f'{(*channels, 1)[0]} channels: {reason_of(error).splitlines()[0]}') from error
+        sample = self._sample(picture)
         labels = sample.pred_sem_seg.data[0].byte().cpu().numpy()
         return Prediction(labels, self._probabilities_of(sample) if self.probabilities else None)
 
     @torch.no_grad()
     def _sample(self, picture: Picture) -> SegDataSample:
         prepared = self.reader.prepare(picture)
-        return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
+        with naming_refusals(picture):
+            return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
 
     def _probabilities_of(self, sample: SegDataSample) -> np.ndarray:
         values = sample.seg_logits.data

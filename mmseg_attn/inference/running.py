@@ -1,7 +1,7 @@
 """From the file of an image or a video to the files of its results."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -9,6 +9,7 @@ import numpy as np
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_folder, atomic_write
+from mmseg_attn.common.pictures import naming
 
 from .drawing import Painter
 from .files import Job
@@ -26,7 +27,7 @@ def run_image(job: Job, predictor: Predictor, painter: Painter) -> None:
         OSError: a result cannot be written.
     """
     picture = predictor.reader.load(job.source)
-    with _naming(job.source):
+    with naming(job.source):
         prediction = predictor(picture)
     save_mask(job.mask, prediction.labels, painter.palette.tolist())
     save_picture(job.overlay, painter(picture.pixels, prediction.labels))
@@ -53,7 +54,7 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
         overlay = stack.enter_context(atomic_write(job.overlay))
         folder = stack.enter_context(atomic_folder(job.mask)) if job.mask else None
         for frame in _frames(capture):
-            with _naming(job.source):
+            with naming(job.source):
                 picture = predictor.reader.from_frame(frame)
                 labels = predictor(picture).labels
             named |= set(np.unique(labels).tolist())
@@ -77,14 +78,6 @@ def run_video(job: Job, predictor: Predictor, painter: Painter, progress: Progre
     if done + fps < total:
         raise UserError(f'{job.source} ends after {done} of {total} frames, so it is damaged; the results of these '
                         f'are in {job.overlay}')
-
-
-@contextmanager
-def _naming(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f'{source}: {error}') from error
 
 
 def _frames(capture: cv2.VideoCapture) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.common.config import load_config
+from mmseg_attn.common.config import known_channels, load_config
 from mmseg_attn.common.errors import UserError
 
 BASE = 'train_dataloader = dict(num_workers=2, persistent_workers=True, prefetch_factor=4, dataset=dict())\n'
@@ -88,3 +88,15 @@ def test_the_text_of_a_config_follows_its_changes(tmp_path):
     cfg.a = 2
     expected = [Config(dict(a=a, work_dir='work_dirs/config')).pretty_text for a in (1, 2)]
     assert [before, cfg.pretty_text] == expected
+
+
+@pytest.mark.parametrize(('model', 'channels'), [
+    (dict(backbone=dict(type='mmseg.ResNetV1c', in_channels=5)), 5),
+    (dict(backbone=dict(type='mmseg.ResNetV1c', depth=18)), 3),
+    (dict(backbone=dict(type='mmseg.MixVisionTransformer')), 3),
+    (dict(module=dict(backbone=dict(type='mmseg.HRNet', in_channels=1))), 1),
+    (dict(backbone=dict(type=int), data_preprocessor=dict(mean=[1.0] * 4)), 4),
+    (dict(backbone=dict(type='mmseg.None'), data_preprocessor=dict(mean=[1.0])), None),
+    ({}, None)])
+def test_the_channels_that_a_model_takes(model, channels):
+    assert known_channels(model) == channels

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -16,6 +17,7 @@ from mmseg_attn.attention import AdaptiveContext
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import _message
 from mmseg_attn.common.image_files import image_size
+from mmseg_attn.common.inputs import Passage
 from mmseg_attn.common.pictures import PictureReader
 from mmseg_attn.data_tools.annotations import bands
 from mmseg_attn.data_tools.annotations.bands import read_bands
@@ -146,6 +148,20 @@ def test_a_video_for_a_config_of_bands():
     steps = [dict(type='LoadImageFromFile', imdecode_backend='tifffile'), dict(type='PackSegInputs')]
     message = _error(PictureReader(Config(dict(test_pipeline=steps))).from_frame, np.zeros((9, 13, 3), np.uint8))
     assert _quoted(message.split(': ')[0])
+
+
+def test_images_that_the_network_does_not_take():
+    def said(step: str, passage: Passage, made: dict, channels: int) -> str:
+        passage.note(type(step, (), {})(), made)
+        return _error(passage.check, made, channels, LoadImageFromFile(color_type='unchanged'))
+    transparent = dict(img=np.zeros((9, 13, 4)))
+    of_four, of_three = (dict(inputs=torch.zeros(channels, 9, 13)) for channels in (4, 3))
+    message = said('PackSegInputs', Passage(transparent), of_four, 3)
+    assert _quoted(message)
+    assert _quoted(message.splitlines()[0].replace('4', '3').replace('takes 3', 'takes 5'), 'docs/inference.md')
+    assert _quoted(said('PhotoMetricDistortion', Passage(transparent), of_three, 4).splitlines()[0])
+    assert _quoted(said('PackSegInputs', Passage({}), dict(inputs=torch.full((3, 9, 13), torch.nan)), 3).split(', ')[0])
+    assert _quoted(said('PackSegInputs', Passage({}), dict(of_three, data_samples=SegDataSample()), 3))
 
 
 def test_a_batch_of_one_image():

@@ -117,5 +117,5 @@ def test_a_network_for_many_bands_takes_no_video(tmp_path):
     model.dataset_meta = dict(cfg.test_dataloader.dataset.metainfo)
     video = write_video(tmp_path / 'drive.avi', frames=1)
     job, = plan_jobs(video, [video], tmp_path / 'out')
-    with pytest.raises(UserError, match=r'drive.avi: the network cannot take a picture of 60 x 44 pixels and 3 chan'):
+    with pytest.raises(UserError, match=r'drive.avi: the image has 3 channels as it is loaded, and the network'):
         run_video(job, Predictor(model), Painter(**model.dataset_meta))

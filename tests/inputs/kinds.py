@@ -30,6 +30,31 @@ class LoadMyArray(BaseTransform):
         return dict(results, img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
 
 
+@TRANSFORMS.register_module()
+class LoadMyShape(LoadMyArray):
+    """Tells the shape of the array in place of height and width."""
+
+    def transform(self, results: dict) -> dict:
+        results = super().transform(results)
+        return dict(results, img_shape=results['img'].shape, ori_shape=results['img'].shape)
+
+
+@TRANSFORMS.register_module()
+class LoadMySizeless(BaseTransform):
+    """Forgets what every pipeline needs."""
+
+    def transform(self, results: dict) -> dict:
+        return dict(results, img=np.load(results['img_path']))
+
+
+@TRANSFORMS.register_module()
+class DropMyTransparency(BaseTransform):
+    """Does always what PhotoMetricDistortion does now and then."""
+
+    def transform(self, results: dict) -> dict:
+        return dict(results, img=results['img'][..., :3])
+
+
 @dataclass(frozen=True)
 class Kind:
     """
@@ -64,6 +89,15 @@ def _turned(path: Path) -> None:
     Image.fromarray(COLOUR).save(path, exif=exif)
 
 
+def _tiff(pixels: np.ndarray) -> Callable[[Path], object]:
+    return lambda path: tifffile.imwrite(path, pixels, planarconfig='contig' if pixels.ndim == 3 else None,
+                                         photometric='minisblack')
+
+
+def _npy(pixels: np.ndarray) -> Callable[[Path], object]:
+    return lambda path: np.save(path, pixels)
+
+
 RESIZE = dict(type='Resize', scale=(90, 66), keep_ratio=False)
 KINDS = {
     'colour': Kind('.png', _png(COLOUR)),
@@ -82,9 +116,13 @@ KINDS = {
     '16 bits': Kind('.png', _png(WIDE), _loading(color_type='unchanged', to_float32=True)),
     '16 bits of one channel': Kind('.tif', _png(WIDE[..., 0]), _loading(color_type='unchanged', to_float32=True), 1),
     'transparency': Kind('.png', _png(np.dstack([COLOUR, COLOUR[..., :1]])), _loading(color_type='unchanged'), 4),
-    'bands': Kind('.tif', lambda path: tifffile.imwrite(path, BANDS, photometric='minisblack', planarconfig='contig'),
-                  _loading(color_type='unchanged', imdecode_backend='tifffile'), 5),
-    'arrays': Kind('.npy', lambda path: np.save(path, BANDS), [dict(type='LoadMyArray')], 5, inferencer=False),
+    'floats of one channel': Kind('.tif', _tiff(BANDS[..., 0]), _loading(color_type='unchanged'), 1),
+    'floats of three channels': Kind('.tif', _tiff(BANDS[..., :3]), _loading(color_type='unchanged')),
+    '32 bits': Kind('.tif', _tiff(WIDE[..., 0].astype(np.int32)), _loading(color_type='unchanged'), 1),
+    'bands': Kind('.tif', _tiff(BANDS), _loading(color_type='unchanged', imdecode_backend='tifffile'), 5),
+    'made grey': Kind('.png', _png(COLOUR), [*_loading(), dict(type='RGB2Gray', out_channels=1)], 1, inferencer=False),
+    'shapes of arrays': Kind('.npy', _npy(BANDS), [dict(type='LoadMyShape')], 5, inferencer=False),
+    'arrays': Kind('.npy', _npy(BANDS), [dict(type='LoadMyArray')], 5, inferencer=False),
 }
 
 

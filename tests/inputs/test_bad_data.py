@@ -143,6 +143,22 @@ def _not_finite(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
 
 
+def _sizeless(folder, cfg):
+    _not_finite(folder, cfg)
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMySizeless'
+
+
+def _dropped(folder, cfg):
+    cfg.model.backbone.in_channels = 4
+    cfg.model.data_preprocessor.update(mean=[90.0] * 4, std=[50.0] * 4)
+    for name in '01':
+        Image.fromarray(np.dstack([COLOUR, COLOUR[..., :1]])).save(folder / 'images' / f'{name}.png')
+    for split in 'train', 'val', 'test':
+        cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['color_type'] = 'unchanged'
+        cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='DropMyTransparency'))
+
+
 def _two_crops(folder, cfg):
     for split in 'train', 'val', 'test':
         cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(0.5, 0.5)))
@@ -225,6 +241,10 @@ FAULTS = {
                                        '2 images: the image has 3 channels as it is loaded, and the network takes 1'),
     'not finite': Fault(_not_finite, 'images/1.npy: the image holds values that are not finite',
                         '1 image: the image holds values that are not finite'),
+    'no size of the image': Fault(_sizeless, 'images/0.npy: no step of the pipeline sets ori_shape and img_shape',
+                                  'no step of the pipeline sets ori_shape and img_shape'),
+    'a step that drops a channel': Fault(_dropped, 'images/0.png: the image has 3 channels behind DropMyTransparency',
+                                         'the image has 3 channels behind DropMyTransparency, which got 4'),
     'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
                                'RandomCrop of the pipeline fails'),
     'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '

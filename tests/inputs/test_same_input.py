@@ -14,6 +14,7 @@ from mmseg_attn.data_tools.check import DataCheck
 from mmseg_attn.data_tools.findings import Level
 from mmseg_attn.data_tools.overlays import choose, overlay
 from mmseg_attn.data_tools.pairs import decode_image, decode_label
+from mmseg_attn.datasets.reading_errors import name_files_in_errors
 from mmseg_attn.explain import look
 from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
@@ -56,7 +57,9 @@ def seen(model):
 @pytest.fixture
 def tested(cfg, model, seen):
     """The labels that testing gives; what the network has seen of it comes first."""
-    data = pseudo_collate([DATASETS.build(cfg.test_dataloader.dataset)[0]])
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    name_files_in_errors(dataset, input_channels(cfg.model))
+    data = pseudo_collate([dataset[0]])
     return model.test_step(data)[0].pred_sem_seg.data[0].numpy()
 
 

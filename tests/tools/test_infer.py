@@ -105,7 +105,7 @@ def test_overwriting_and_options(infer, tmp_path):
     before = np.array(Image.open(tmp_path / 'masks' / 'a.png'))
     with pytest.raises(ValueError, match='and 1 more exist already: --overwrite'):
         infer(*arguments)
-    infer(*arguments, '--overwrite', '--cfg-options', 'test_dataloader.dataset.pipeline.0.color_type=grayscale')
+    infer(*arguments, '--overwrite', '--cfg-options', 'model.data_preprocessor.std=[9,9,9]')
     assert not np.array_equal(np.array(Image.open(tmp_path / 'masks' / 'a.png')), before)
 
 
