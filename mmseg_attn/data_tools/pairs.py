@@ -67,6 +67,7 @@ class PairContent:
         lossy: whether the label map is a JPEG.
         channels: of the image as it is loaded; 0 if it could not be read.
         is_finite: whether all values of the image are.
+        range: of what kind its values are, if not of 8 bits; see ``eight_bits.range_of``.
         problems: what is wrong.
     """
     pair: Pair
@@ -77,6 +78,7 @@ class PairContent:
     lossy: bool = False
     channels: int = 0
     is_finite: bool = True
+    range: str = ''
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -154,12 +156,13 @@ def _load(pair: Pair) -> np.ndarray:
 
 def _load_image(content: PairContent) -> bool:
     """By the steps of the config, as training does."""
+    from mmseg_attn.datasets.eight_bits import range_of
     pair = content.pair
     try:
         image = _load(pair)
         height, width, *channels = image.shape
         content.size, content.channels = (width, height), channels[0] if channels else 1
-        content.is_finite = bool(np.isfinite(image).all())
+        content.is_finite, content.range = bool(np.isfinite(image).all()), range_of(image)
     except Exception as error:  # decoders raise whatever they come across
         kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, reason_of(error)))

@@ -19,6 +19,8 @@ from mmseg_attn.common.errors import PACKAGE, UserError
 from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
 from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
 
+from .eight_bits import EightBitGuard
+
 
 class DataError(UserError):
     """An image or a label map cannot be used. It comes out of the workers of a loader without their traceback."""
@@ -95,7 +97,8 @@ class CheckedPipeline(Compose):
 
     Raises:
         DataError: a transform fails; a label map is not of the size of its image, has several channels or holds no
-            numbers of classes; an image has other channels than the network takes, or values that are not finite.
+            numbers of classes; an image has other channels than the network takes, values that are not finite, or
+            such as PhotoMetricDistortion would clip.
     """
 
     def __init__(self, pipeline: Compose, channels: int | None = None):
@@ -112,7 +115,11 @@ class CheckedPipeline(Compose):
         """What each transform has made; None is the last."""
         image, label = data.get('img_path'), data.get('seg_map_path')
         is_checked = False
+        guard = EightBitGuard(self.transforms)
         for transform in self.transforms:
+            problem = guard.problem_before(transform, data)
+            if problem:
+                raise InputError(f'{image}: {problem}')
             try:
                 data = transform(data)
             except DataError:
@@ -123,6 +130,7 @@ class CheckedPipeline(Compose):
                 # Before anything cuts both, which would hide it.
                 _check_label(data, transform, image, label)
                 is_checked = True
+            guard.see(transform, data)
             yield data
             if data is None:
                 return

@@ -143,6 +143,18 @@ def _not_finite(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
 
 
+def _distorted(pixels: np.ndarray, step: dict | None = None):
+    def make(folder, cfg):
+        np.save(folder / 'images' / '0.npy', COLOUR)
+        np.save(folder / 'images' / '1.npy', pixels)
+        for split in 'train', 'val', 'test':
+            dataset = cfg[f'{split}_dataloader']['dataset']
+            dataset['img_suffix'] = '.npy'
+            dataset['pipeline'][0]['type'] = 'LoadMyArray'
+            dataset['pipeline'].insert(2, step or dict(type='PhotoMetricDistortion'))
+    return make
+
+
 def _two_crops(folder, cfg):
     for split in 'train', 'val', 'test':
         cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(0.5, 0.5)))
@@ -225,6 +237,18 @@ FAULTS = {
                                        '2 images: the image has 3 channels as it is loaded, and the network takes 1'),
     'not finite': Fault(_not_finite, 'images/1.npy: the image holds values that are not finite',
                         '1 image: the image holds values that are not finite'),
+    '16 bits distorted': Fault(_distorted(COLOUR.astype(np.uint16) * 200),
+                               'images/1.npy: PhotoMetricDistortion makes whole numbers from 0 to 255 of any image, '
+                               'and this one holds 51000: take', '1 image: PhotoMetricDistortion makes'),
+    'decibels distorted': Fault(_distorted(COLOUR / np.float32(-20)), 'this one holds -12.75: take',
+                                'this one holds -12.75'),
+    'fractions distorted': Fault(_distorted(COLOUR / np.float32(255)), 'this one holds fractions, at most 1: take',
+                                 'holds fractions, at most 1'),
+    'perhaps distorted': Fault(
+        _distorted(COLOUR * np.float32(2), dict(type='RandomApply', transforms=[dict(type='PhotoMetricDistortion')])),
+        'this one holds 510: take', 'this one holds 510'),
+    'bands distorted': Fault(_distorted(COLOUR[..., :2]), 'takes images of 3 channels, and this one has 2',
+                             'this one has 2 as it is loaded'),
     'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
                                'RandomCrop of the pipeline fails'),
     'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '
@@ -340,6 +364,18 @@ def test_a_pipeline_of_several_pictures_is_for_tta(write, capsys):
     code, printed = _ended(capsys, 'test', write(Fault(augmented, '', '')), 'weights.pth')
     assert code == 2
     assert 'put it into tta_pipeline, which test --tta uses' in printed
+
+
+def test_a_dark_corner_is_no_image_of_fractions():
+    pixels = np.full((8, 8, 3), 0.5, np.float32)
+    pixels[6:] = 200
+    crop = type('MyCrop', (), dict(__call__=lambda self, data: dict(data, img=data['img'][:4])))()
+    pipeline = CheckedPipeline(Compose([lambda data: dict(data, img=pixels), crop,
+                                        dict(type='mmseg.PhotoMetricDistortion')]))
+    assert pipeline(dict(img_path='a.tif'))['img'].shape == (4, 8, 3)
+    pixels[6:] = 1
+    with pytest.raises(DataError, match=r'fractions, at most 0\.5'):
+        pipeline(dict(img_path='a.tif'))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
