@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from mmseg_attn.common.config_checks import heads_of
+from mmseg_attn.datasets.class_checks import problems_of_names, problems_of_number
 
 from .config_data import ConfigData, last_head
 from .findings import Finding, Level
@@ -15,20 +16,21 @@ def check_settings(cfg: Config, data: list[ConfigData]) -> list[Finding]:
         data: its data sets.
     """
     ignored = last_head(cfg.model).get('ignore_index', 255)
-    return [*_check_heads(cfg.model, data, ignored), *_check_padding(cfg.model, ignored),
+    return [*_check_classes(cfg, data), *_check_heads(cfg.model, ignored), *_check_padding(cfg.model, ignored),
             *_check_evaluators(cfg, {one.split for one in data}, ignored)]
 
 
-def _check_heads(model: dict, data: list[ConfigData], ignored: int | None) -> list[Finding]:
+def _check_classes(cfg: Config, data: list[ConfigData]) -> list[Finding]:
+    problems = [problem for split in dict.fromkeys(one.split for one in data)
+                for problem in problems_of_names(cfg, split)]
+    problems += [problem for one in data
+                 for problem in problems_of_number(cfg.model, one.where, len(one.class_map.classes))]
+    return [Finding(Level.ERROR, title, advice=advice) for title, advice in problems]
+
+
+def _check_heads(model: dict, ignored: int | None) -> list[Finding]:
     findings = []
     for where, head in heads_of(model):
-        for one in data:
-            number = len(one.class_map.classes)
-            # One output channel may stand for two classes.
-            if head.get('num_classes', number) not in (number, 1) and head.get('out_channels') != 1:
-                findings.append(Finding(
-                    Level.ERROR, f'{where} has num_classes={head.num_classes}, and {one.where} has {number} classes',
-                    advice=f'Set {where}.num_classes={number}'))
         if head.get('ignore_index', 255) != ignored:
             findings.append(Finding(
                 Level.ERROR, f'{where} ignores {head.get("ignore_index", 255)}, and model.decode_head {ignored}',

@@ -15,6 +15,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.loading_steps import name_of_step
 
+from .class_checks import check_classes
 from .wrappers import problem_of_wrappers
 
 RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
@@ -23,10 +24,10 @@ BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 
 
 def check_listings(cfg: Config, *loaders: str) -> None:
-    """Checks that the data sets of these loaders find images, and that those in wrappers go together.
+    """Checks that the data sets of these loaders find images and go together, and that their classes fit the model.
 
     Raises:
-        UserError: a list or a folder names none, or a list is not one name per line without suffix.
+        UserError: a list or a folder names none, a list is not one name per line without suffix, or classes do not fit.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     for loader in loaders:
@@ -38,6 +39,7 @@ def check_listings(cfg: Config, *loaders: str) -> None:
             if problem:
                 title, advice = (text.replace('{where}', where) for text in problem)
                 raise UserError(f'{where}: {title}.\n  {advice}')
+    check_classes(cfg, *loaders)
 
 
 def problem_of_listing(dataset: dict) -> tuple[str, str] | None:

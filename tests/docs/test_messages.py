@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
@@ -24,6 +25,7 @@ from mmseg_attn.data_tools.class_map import ClassMap
 from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
+from mmseg_attn.datasets.class_checks import check_classes
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 from mmseg_attn.engine.batch_size import describe_batch_size
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
@@ -72,10 +74,20 @@ def test_a_misspelt_type():
     assert _quoted(_error(check_config, cfg))
 
 
-def test_data_and_head_differ():
-    dataset = SimpleNamespace(metainfo=dict(classes=('background', 'object')))
-    runner = _runner(19, train_dataloader=SimpleNamespace(dataset=dataset))
-    assert _quoted(_error(CheckLabelsHook().before_train, runner).split(' (and')[0])
+def _differing(train: list[str], val: list[str], num_classes: int) -> str:
+    init_default_scope('mmseg')
+    loaders = {f'{split}_dataloader': dict(dataset=dict(type='BaseSegDataset', metainfo=dict(classes=classes)))
+               for split, classes in (('train', train), ('val', val)) if classes}
+    loaders.setdefault('val_dataloader', dict(dataset=dict(type='BaseSegDataset', metainfo={})))
+    cfg = Config(dict(model=dict(decode_head=dict(num_classes=num_classes)), val_evaluator=dict(type='IoUMetric'),
+                      **loaders))
+    return _error(check_classes, cfg, 'train_dataloader', 'val_dataloader').split('.\n')[0]
+
+
+@pytest.mark.parametrize(('train', 'val', 'num_classes'), [
+    (['a', 'b'], [], 19), (['road', 'car'], ['car', 'road'], 2), (['road', 'car'], [], 2)])
+def test_classes_that_do_not_fit(train, val, num_classes):
+    assert _quoted(_differing(train, val, num_classes))
 
 
 def test_a_label_that_is_no_class():

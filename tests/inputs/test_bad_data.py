@@ -186,6 +186,14 @@ def _type(name: str) -> Callable:
     return make
 
 
+def _classes(*classes: str, splits: tuple[str, ...] = ('val', 'test'), **head):
+    def make(folder, cfg):
+        for split in splits:
+            cfg[f'{split}_dataloader']['dataset']['metainfo'] = dict(classes=list(classes)) if classes else {}
+        cfg.model.decode_head.update(head)
+    return make
+
+
 def _concatenated(**changes):
     def make(folder, cfg):
         for split in 'train', 'val', 'test':
@@ -263,6 +271,15 @@ FAULTS = {
                                 'a tuple instead of a list'),
     'zero reduced in one': Fault(_concatenated(reduce_zero_label=True), "ignore_keys=['reduce_zero_label'] in ",
                                  'reduce_zero_label is True in'),
+    'no classes': Fault(_classes(), '_dataloader.dataset has no classes, which ',
+                        'val_dataloader.dataset has no classes'),
+    'fewer classes in val': Fault(
+        _classes(*'abc'), 'model.decode_head has num_classes=5, and ', 'val_dataloader.dataset has 3 classes'),
+    'order of classes in val': Fault(
+        _classes(*'bacde'), 'has the classes of train_dataloader.dataset in another order: 0 is b in this, and a in '
+        'that', 'val_dataloader.dataset has the classes of train_dataloader.dataset in another order'),
+    'three classes of one output': Fault(
+        _classes(*'abc', num_classes=2, out_channels=1), 'model.decode_head has num_classes=2, and ', 'has 3 classes'),
     'balanced classes': Fault(_balanced, 'BaseSegDataset does not say which these are', 'it has no get_cat_ids'),
     'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
                           'there are no images in', 'there are no images in'),
