@@ -14,7 +14,8 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.loading_steps import own_labelling, own_loading, reads_labels
 from mmseg_attn.common.palette import default_palette
-from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
+from mmseg_attn.datasets.listing import problem_of_listing
+from mmseg_attn.datasets.pipeline_checks import problem_of_steps
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 
 from .class_map import ClassMap
@@ -83,8 +84,8 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
         raise UserError(f'{where} is no data set of mmengine (it has no get_data_info), so its files cannot be checked')
     pipeline = config.get('pipeline', [])
     needs_labels = split == 'train' or any(reads_labels(step) for step in pipeline)
-    label_steps = own_labelling(pipeline) if needs_labels else ()
-    pairs = _pairs(dataset, own_loading(pipeline), label_steps, needs_labels, where)
+    label_steps = own_labelling(pipeline, f'the pipeline of {where}') if needs_labels else ()
+    pairs = _pairs(dataset, own_loading(pipeline, f'the pipeline of {where}'), label_steps, needs_labels, where)
     data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset, bool(label_steps)),
                       getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''),
                       any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
@@ -128,7 +129,7 @@ def _build(config: dict, where: str):
             return DATASETS.build(dict(config, pipeline=[], serialize_data=False))
         except TypeError:  # a class of the user's own that does not take both
             return DATASETS.build(config)
-    except (AssertionError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f'{where} cannot be built: {error}') from error
 
 

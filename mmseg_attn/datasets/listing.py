@@ -4,22 +4,19 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from mmcv.transforms import TRANSFORMS as MMCV_TRANSFORMS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS, TRANSFORMS
+from mmseg.registry import DATASETS
 
 from mmseg_attn.common.classes import datasets_in
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
-from mmseg_attn.common.loading_steps import name_of_step
 
 from .class_checks import check_classes
+from .pipeline_checks import check_steps, problem_of_steps
 from .wrappers import problem_of_wrappers
 
-RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
-TRANSFORMS_OF_OPENMMLAB = frozenset({*TRANSFORMS.module_dict, *MMCV_TRANSFORMS.module_dict})
 BYTE_ORDER_MARK = b'\xef\xbb\xbf'
 
 
@@ -27,7 +24,8 @@ def check_listings(cfg: Config, *loaders: str) -> None:
     """Checks that the data sets of these loaders find images and go together, and that their classes fit the model.
 
     Raises:
-        UserError: a list or a folder names none, a list is not one name per line without suffix, or classes do not fit.
+        UserError: a list or a folder names none, a list is not one name per line without suffix, a step of a pipeline
+            cannot be built, or classes do not fit.
     """
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     for loader in loaders:
@@ -39,6 +37,7 @@ def check_listings(cfg: Config, *loaders: str) -> None:
             if problem:
                 title, advice = (text.replace('{where}', where) for text in problem)
                 raise UserError(f'{where}: {title}.\n  {advice}')
+        check_steps(cfg[loader]['dataset'], f'{loader}.dataset')
     check_classes(cfg, *loaders)
 
 
@@ -76,23 +75,6 @@ def check_names_of_results(cfg: Config) -> None:
             if other != path:
                 raise UserError(f'{where}: --out writes the label map of an image under its name, and {other} and '
                                 f'{path} have the same.\n  mmseg-attn infer keeps the folders of images')
-
-
-def problem_of_steps(dataset: dict, loader: str) -> tuple[str, str] | None:
-    """What is wrong with the order of the steps by which labels are read; {where} is the place of the data set."""
-    steps = [name_of_step(step) for step in dataset.get('pipeline') or [] if isinstance(step, dict)]
-    if not steps or steps[-1] != 'PackSegInputs' or any(name not in TRANSFORMS_OF_OPENMMLAB for name in steps):
-        return None  # with steps of the user's own, which may do anything
-    if 'LoadAnnotations' not in steps:
-        return ('no step of {where}.pipeline loads labels' if loader == 'train_dataloader' else
-                'no step of {where}.pipeline loads labels, which are needed to evaluate',
-                'Add LoadAnnotations' + ('' if loader == 'train_dataloader' else
-                                         '; unlabelled images are predicted by mmseg-attn infer'))
-    resized = [name for name in steps[steps.index('LoadAnnotations'):] if name in RESIZING]
-    if loader != 'train_dataloader' and resized:
-        return (f'{resized[0]} stands behind LoadAnnotations in {{where}}.pipeline, where it resizes the labels',
-                'Predictions have the size of the original images, and so must the labels: LoadAnnotations behind it')
-    return None
 
 
 def _problem_of_list(path: Path, folder: Path, suffix: str) -> tuple[str, str] | None:

@@ -1,6 +1,7 @@
 """The messages that the documentation quotes are those that are given."""
 
 import io
+from importlib.util import find_spec
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -11,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.datasets.transforms import PhotoMetricDistortion
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.attention import AdaptiveContext
@@ -26,6 +28,8 @@ from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
 from mmseg_attn.datasets.class_checks import check_classes
+from mmseg_attn.datasets.eight_bits import EightBitGuard
+from mmseg_attn.datasets.pipeline_checks import check_steps
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 from mmseg_attn.engine.batch_size import describe_batch_size
 from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
@@ -106,6 +110,17 @@ def test_wrappers(wrapper, quoted):
     title, _ = problem_of_wrappers(wrapper, 'train_dataloader.dataset')
     assert quoted in title
     assert _quoted(quoted)
+
+
+def test_steps_of_a_pipeline():
+    init_default_scope('mmseg')
+    load = dict(type='LoadSingleRSImageFromFile')
+    if find_spec('osgeo') is None:
+        assert _quoted(_error(check_steps, dict(pipeline=[load]), 'train_dataloader.dataset'))
+    problem = EightBitGuard([PhotoMetricDistortion()]).problem_before(
+        PhotoMetricDistortion(), dict(img=np.full((2, 2, 3), 300, np.uint16)))
+    assert problem is not None
+    assert _quoted(problem.split(' 300')[0])
 
 
 def test_masks_whose_object_is_ignored():

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
+from mmengine.registry import TRANSFORMS
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -186,6 +188,27 @@ def _type(name: str) -> Callable:
     return make
 
 
+@TRANSFORMS.register_module()
+class NeedsAPackage(BaseTransform):
+    def __init__(self):
+        raise RuntimeError('the package is not installed')
+
+    def transform(self, results: dict) -> dict:
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadByAPackage(NeedsAPackage):
+    pass
+
+
+def _step(index: int, **step):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['pipeline'][index:index] = [step]
+    return make
+
+
 def _classes(*classes: str, splits: tuple[str, ...] = ('val', 'test'), **head):
     def make(folder, cfg):
         for split in splits:
@@ -259,6 +282,12 @@ FAULTS = {
                              'this one has 2 as it is loaded'),
     'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
                                'RandomCrop of the pipeline fails'),
+    'a loading step that needs a package': Fault(
+        _step(0, type='LoadByAPackage'), 'LoadByAPackage in the pipeline of ', 'LoadByAPackage in the pipeline of train'),
+    'a step that needs a package': Fault(_step(2, type='NeedsAPackage'), 'NeedsAPackage in the pipeline of ',
+                                         'the package is not installed'),
+    'a step with wrong settings': Fault(_step(2, type='RandomFlip', prob=7), 'RandomFlip in the pipeline of ',
+                                        'cannot be built'),
     'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '
                              'IndexError: string index out of range (' + __file__, 'images/0.png, number 0 of'),
     'preparation of my own': Fault(_type('MyPreparation'), 'images/0.png, number 0 of the data set (MyPreparation)',
