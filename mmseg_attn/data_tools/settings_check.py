@@ -6,18 +6,21 @@ from mmseg_attn.common.config_checks import heads_of
 from mmseg_attn.datasets.class_checks import problems_of_names, problems_of_number
 
 from .config_data import ConfigData, last_head
-from .findings import Finding, Level
+from .findings import Finding, Level, count
+from .pairs import PairContent
+from .split_check import may_enlarge
 
 
-def check_settings(cfg: Config, data: list[ConfigData]) -> list[Finding]:
+def check_settings(cfg: Config, data: list[ConfigData], contents: list[list[PairContent]]) -> list[Finding]:
     """
     Args:
         cfg: the config.
         data: its data sets.
+        contents: of the files of each.
     """
     ignored = last_head(cfg.model).get('ignore_index', 255)
-    return [*_check_classes(cfg, data), *_check_heads(cfg.model, ignored), *_check_padding(cfg.model, ignored),
-            *_check_evaluators(cfg, {one.split for one in data}, ignored)]
+    return [*_check_classes(cfg, data), *_check_heads(cfg.model, ignored),
+            *_check_padding(cfg, data, contents, ignored), *_check_evaluators(cfg, {one.split for one in data}, ignored)]
 
 
 def _check_classes(cfg: Config, data: list[ConfigData]) -> list[Finding]:
@@ -38,12 +41,28 @@ def _check_heads(model: dict, ignored: int | None) -> list[Finding]:
     return findings
 
 
-def _check_padding(model: dict, ignored: int | None) -> list[Finding]:
-    padding = (model.get('data_preprocessor') or {}).get('seg_pad_val', 255)
+def _check_padding(cfg: Config, data: list[ConfigData], contents: list[list[PairContent]], ignored: int | None
+                   ) -> list[Finding]:
+    preprocessor, head = cfg.model.get('data_preprocessor') or {}, last_head(cfg.model)
+    padding = preprocessor.get('seg_pad_val', 255)
     if padding == ignored:
         return []
-    return [Finding(Level.WARNING, f'label maps are padded with {padding}, and model.decode_head ignores {ignored}',
-                    advice=f'Set model.data_preprocessor.seg_pad_val={ignored}')]
+    title = f'label maps are padded with {padding}, and model.decode_head ignores {ignored}'
+    advice = f'Set model.data_preprocessor.seg_pad_val={ignored}'
+    small = _padded(preprocessor.get('size'), data, contents)
+    if small and not 0 <= padding < max(head.get('num_classes') or 0, 2):
+        title += f'; {count(small, "image")} smaller than model.data_preprocessor.size'
+        return [Finding(Level.ERROR, title, small, advice)]
+    return [Finding(Level.WARNING, title, advice=advice)]
+
+
+def _padded(size: tuple[int, int] | None, data: list[ConfigData], contents: list[list[PairContent]]) -> list[str]:
+    """The images of training that are smaller than (height, width) and that no step makes larger."""
+    if not size:
+        return []
+    return [f'{content.pair.image}: {content.size[0]} x {content.size[1]}'
+            for one, of_it in zip(data, contents, strict=True) if one.split == 'train' and not may_enlarge(one.pipeline)
+            for content in of_it if content.size and (content.size[0] < size[1] or content.size[1] < size[0])]
 
 
 def _check_evaluators(cfg: Config, splits: set[str], ignored: int | None) -> list[Finding]:

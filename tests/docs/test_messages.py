@@ -32,7 +32,9 @@ from mmseg_attn.datasets.eight_bits import EightBitGuard
 from mmseg_attn.datasets.pipeline_checks import check_steps
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 from mmseg_attn.engine.batch_size import describe_batch_size
-from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
+from mmseg_attn.engine.hooks import CheckInvalidLossHook
+from mmseg_attn.engine.label_hook import CheckLabelsHook
+from mmseg_attn.engine.labels import SeenClasses
 from mmseg_attn.engine.workers import _check_sockets
 from mmseg_attn.environment import MissingOperators
 from mmseg_attn.models.encoder_decoder import _check
@@ -128,6 +130,23 @@ def test_masks_whose_object_is_ignored():
     data = ConfigData('train', 'train_dataloader.dataset', 'BaseSegDataset', [], ClassMap(('a', 'b'), (), 255))
     finding, = check_values(data, [content])
     assert _quoted(f'`{finding.title.split(": ")[1]}`')
+
+
+def test_labels_of_one_class():
+    seen = SeenClasses(2, 255)
+    seen.add([torch.tensor([[0, 255]])])
+    problem = seen.problem(('background', 'object'))
+    assert problem is not None
+    assert _quoted(f'`{problem.split(". ")[0].removesuffix(".")}`')
+
+
+def test_padding_that_is_not_ignored():
+    runner = _runner(3)
+    runner.model.decode_head.ignore_index = 0
+    runner.model.data_preprocessor = SimpleNamespace(size=(48, 64), seg_pad_val=255)
+    sample = SegDataSample(metainfo=dict(img_path='data/mine/images/17.png'))
+    batch = dict(inputs=[torch.zeros(3, 44, 60)], data_samples=[sample])
+    assert _quoted(_error(CheckLabelsHook().before_train_iter, runner, 0, batch))
 
 
 def test_a_loss_that_is_not_finite():
