@@ -126,7 +126,8 @@ def _check_masks(data: ConfigData, contents: list[PairContent]) -> list[Finding]
     return [Finding(
         Level.ERROR if alone else Level.WARNING,
         f'{count(masks, "label map")}: nothing but 0 and 255, and 255 is ignored', masks,
-        'If 255 means the object: write 1, or the number of its class, instead. Otherwise one class is all there is, and its mIoU 100')]
+        'If 255 means the object: write 1, or the number of its class, instead. Otherwise one class is all there is, '
+        'and its mIoU 100')]
 
 
 def _check_depth(data: ConfigData, contents: list[PairContent]) -> list[Finding]:

@@ -20,7 +20,8 @@ def check_settings(cfg: Config, data: list[ConfigData], contents: list[list[Pair
     """
     ignored = last_head(cfg.model).get('ignore_index', 255)
     return [*_check_classes(cfg, data), *_check_heads(cfg.model, ignored),
-            *_check_padding(cfg, data, contents, ignored), *_check_evaluators(cfg, {one.split for one in data}, ignored)]
+            *_check_padding(cfg, data, contents, ignored),
+            *_check_evaluators(cfg, {one.split for one in data}, ignored)]
 
 
 def _check_classes(cfg: Config, data: list[ConfigData]) -> list[Finding]:

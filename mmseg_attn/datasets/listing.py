@@ -14,10 +14,11 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 
 from .class_checks import check_classes
-from .pipeline_checks import check_steps, problem_of_steps
+from .pipeline_checks import check_steps, problem_of_steps, problem_of_zero
 from .wrappers import problem_of_wrappers
 
 BYTE_ORDER_MARK = b'\xef\xbb\xbf'
+ONE_NAME = 'It holds one name per line, without suffix'
 
 
 def check_listings(cfg: Config, *loaders: str) -> None:
@@ -33,7 +34,8 @@ def check_listings(cfg: Config, *loaders: str) -> None:
         if problem:
             raise UserError('{}.\n  {}'.format(*problem))
         for where, dataset in datasets_in(cfg[loader]['dataset'], f'{loader}.dataset'):
-            problem = problem_of_listing(dataset) or problem_of_steps(dataset, loader)
+            problem = (problem_of_listing(dataset) or problem_of_steps(dataset, loader)
+                       or problem_of_zero(dataset))
             if problem:
                 title, advice = (text.replace('{where}', where) for text in problem)
                 raise UserError(f'{where}: {title}.\n  {advice}')
@@ -51,7 +53,7 @@ def problem_of_listing(dataset: dict) -> tuple[str, str] | None:
         return None
     folder = Path((opened.data_prefix or {}).get('img_path') or '')
     if opened.ann_file and os.path.isfile(opened.ann_file):
-        return _problem_of_list(Path(opened.ann_file), folder, opened.img_suffix)
+        return _problem_of_list(Path(opened.ann_file), folder, opened)
     if opened.ann_file or not folder.is_dir():
         return None
     return _problem_of_folder(folder, opened.img_suffix)
@@ -77,7 +79,7 @@ def check_names_of_results(cfg: Config) -> None:
                                 f'{path} have the same.\n  mmseg-attn infer keeps the folders of images')
 
 
-def _problem_of_list(path: Path, folder: Path, suffix: str) -> tuple[str, str] | None:
+def _problem_of_list(path: Path, folder: Path, opened: BaseSegDataset) -> tuple[str, str] | None:
     content = path.read_bytes()
     if content.startswith(BYTE_ORDER_MARK):
         return f'{path} begins with a byte order mark', 'Save it as UTF-8 without one (in Notepad: "UTF-8")'
@@ -86,18 +88,40 @@ def _problem_of_list(path: Path, folder: Path, suffix: str) -> tuple[str, str] |
     except UnicodeDecodeError:
         return f'{path} is not in UTF-8', 'Save it as UTF-8 (Windows PowerShell: Out-File -Encoding utf8NoBOM)'
     if not any(name.strip() for name in names):
-        return f'{path} names no images', 'It holds one name per line, without suffix'
+        return f'{path} names no images', ONE_NAME
     blank = next((i for i, name in enumerate(names, start=1) if not name.strip()), None)
     if blank:
-        return f'line {blank} of {path} is blank', 'It holds one name per line, without suffix'
-    name = next((name for name in names if '\t' in name), None)
-    if name:
-        return f'{path} has several columns ({name!r})', 'It holds one name per line, without suffix'
-    name = next((name.strip() for name in names if name.strip().lower().endswith(suffix.lower())
-                 and not (folder / (name.strip() + suffix)).is_file()), None)
-    if name:
-        return (f'the names in {path} have a suffix ({name}), and {suffix} is added to them',
-                f"Take the suffix off the names, for example: sed -i 's/{suffix}$//' {path}")
+        return f'line {blank} of {path} is blank', ONE_NAME
+    return next(filter(None, (_problem_of_name(name, path, folder, opened) for name in names)), None)
+
+
+def _problem_of_name(name: str, path: Path, folder: Path, opened: BaseSegDataset) -> tuple[str, str] | None:
+    """What is wrong with one line of a list, if it names no image. Most are not looked for in the folder."""
+    suffix, columns, has = opened.img_suffix, name.split(), os.path.splitext(name.strip())[1]
+    first, _, rest = name.strip().replace('\\', '/').partition('/')
+    has_suffix = name.strip().lower().endswith(suffix.lower())
+    if not (has_suffix or len(columns) > 1 or os.path.isabs(name) or first == folder.name
+            or has.lower() in IMAGE_SUFFIXES):
+        return None
+    is_image = (folder / (name.strip() + suffix)).is_file()
+    if os.path.isabs(name) and not (is_image and suffix != opened.seg_map_suffix):
+        return (f'{path} has whole paths ({name})',
+                f'{ONE_NAME}, seen from {folder}: that of the label map is the same in another folder')
+    if is_image:
+        return None
+    if len(columns) > 1 and any(column.lower().endswith(IMAGE_SUFFIXES) or (folder / (column + suffix)).is_file()
+                                for column in columns[:-1]):
+        return f'{path} has several columns ({name!r})', ONE_NAME
+    is_there = (folder / name.strip()).is_file()
+    if has_suffix or is_there or (has.lower() in IMAGE_SUFFIXES
+                                  and (folder / (name.strip().removesuffix(has) + suffix)).is_file()):
+        also = f', and set {{where}}.img_suffix={has!r}' if is_there and not has_suffix else ''
+        taken = suffix if has_suffix else has
+        return (f'the names in {path} have a suffix ({name.strip()}), and {suffix} is added to them',
+                f"Take the suffix off the names, for example: sed -i 's/{taken}$//' {path}{also}")
+    if first == folder.name and (folder / (rest + suffix)).is_file():
+        return (f'the names in {path} begin with the folder {first} ({name}), which data_prefix.img_path names already',
+                f"Take it off the names, for example: sed -i 's/^{first}.//' {path}")
     return None
 
 

@@ -5,7 +5,7 @@ from mmseg.registry import TRANSFORMS
 
 from mmseg_attn.common.loading_steps import build_step, name_of_step
 
-from .wrappers import inside_of
+from .wrappers import inside_of, metainfo_of
 
 RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
 TRANSFORMS_OF_OPENMMLAB = frozenset({*TRANSFORMS.module_dict, *MMCV_TRANSFORMS.module_dict})
@@ -39,3 +39,15 @@ def problem_of_steps(dataset: dict, loader: str) -> tuple[str, str] | None:
         return (f'{resized[0]} stands behind LoadAnnotations in {{where}}.pipeline, where it resizes the labels',
                 'Predictions have the size of the original images, and so must the labels: LoadAnnotations behind it')
     return None
+
+
+def problem_of_zero(dataset: dict) -> tuple[str, str] | None:
+    """Where LoadAnnotations and its data set disagree, which mmseg refuses; {where} is the place of the data set."""
+    wanted = (metainfo_of(dataset) or {}).get('reduce_zero_label')
+    told = [step['reduce_zero_label'] for step in dataset.get('pipeline') or []
+            if isinstance(step, dict) and name_of_step(step) == 'LoadAnnotations'
+            and step.get('reduce_zero_label') is not None]
+    if wanted is None or all(value == wanted for value in told):
+        return None
+    return (f'reduce_zero_label={not wanted} in LoadAnnotations, and {wanted} in the data set',
+            'Set it in one place: {where}.reduce_zero_label')

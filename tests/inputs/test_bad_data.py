@@ -51,8 +51,10 @@ def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
 
 
-def _list(content: bytes) -> Callable:
+def _list(content: bytes, suffix: str = '.png') -> Callable:
     def make(folder, cfg):
+        for path in (folder / 'images').iterdir():
+            path.rename(path.with_suffix(suffix))
         (folder / 'list.txt').write_bytes(content)
         for split in 'train', 'val', 'test':
             cfg[f'{split}_dataloader']['dataset']['ann_file'] = 'list.txt'
@@ -319,10 +321,20 @@ FAULTS = {
     'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
     'empty list': Fault(_list(b''), 'list.txt names no images', 'list.txt names no images'),
     'list with suffixes': Fault(_list(b'0.png\n1.png\n'), 'have a suffix (0.png)', 'have a suffix (0.png)'),
+    'list of two names': Fault(_list(b'0 0\n1 1\n'), "has several columns ('0 0')", 'has several columns'),
+    'list of two files': Fault(_list(b'0.png 0.png\n'), 'has several columns', 'has several columns'),
+    'list with another suffix': Fault(_list(b'0.jpg\n', '.jpg'), 'have a suffix (0.jpg), and .png is added',
+                                      "and set train_dataloader.dataset.img_suffix='.jpg'"),
+    'list with a suffix that no image has': Fault(_list(b'0.jpg\n'), 'have a suffix (0.jpg), and .png is added',
+                                                  "sed -i 's/.jpg$//'"),
+    'list of whole paths': Fault(_list(b'/data/0\n'), 'has whole paths (/data/0)', 'has whole paths'),
+    'list with the folder': Fault(_list(b'images/0\n'), 'begin with the folder images (images/0)',
+                                  'begin with the folder images'),
     'list with a blank line': Fault(_list(b'0\n\n1\n'), 'line 2 of', 'line 2 of'),
     'list with a byte order mark': Fault(_list(b'\xef\xbb\xbf0\n1\n'), 'byte order mark', 'byte order mark'),
     'list with a missing image': Fault(_list(b'0\n7\n'), 'there is no image', 'missing'),
-    'reduced twice': Fault(_reduced_twice, 'reduce_zero_label', 'reduce_zero_label'),
+    'reduced twice': Fault(_reduced_twice, 'dataset: reduce_zero_label=True in LoadAnnotations, and False in the ',
+                           'reduce_zero_label=True in LoadAnnotations'),
     'a side of one pixel': Fault(_thin, 'labels/1.png: a side of the label map has 1 pixel', 'a side of 1 pixel'),
     'sizes in a batch of testing': Fault(_sizes, 'set batch_size=1 in val_dataloader', 'batch_size=2, and the images'),
 }
