@@ -10,13 +10,22 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 from torch import Tensor
 
 from mmseg_attn.common.errors import PACKAGE, UserError
-from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
+from mmseg_attn.common.image_files import (
+    EIGHT_BIT_MODES,
+    ImageFileError,
+    hint_at,
+    image_size,
+    read_bytes,
+    reason_of,
+    what_else,
+)
 from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
 
 from .eight_bits import EightBitGuard
@@ -177,7 +186,20 @@ def _explain(error: Exception, transform: object, image: str | None, label: str 
                 f'  mmseg-attn check_data names all that are missing{unlabelled}')
     if '://' not in path and osp.getsize(path) == 0:
         return f'{path}: the {what} is empty: copy or unpack it again'
-    return f'{path}: {name} cannot read the {what}: {reason_of(error).splitlines()[0]}'
+    return f'{path}: {name} cannot read the {what}: {_kind_of(path, transform) or reason_of(error).splitlines()[0]}'
+
+
+def _kind_of(path: str, transform: object) -> str | None:
+    """What a file is that is not damaged, and that mmcv or mmseg cannot read all the same."""
+    if '://' in path or type(transform) not in (LoadImageFromFile, LoadAnnotations):
+        return None
+    try:
+        data = read_bytes(path)
+        if isinstance(transform, LoadImageFromFile):
+            image_size(data)
+        return what_else(data)
+    except ImageFileError as error:
+        return str(error) if error.other else None
 
 
 def _check_label(data: dict, transform: object, image: str | None, label: str | None) -> None:

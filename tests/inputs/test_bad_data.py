@@ -47,6 +47,11 @@ def _image(write: Callable[[Path], object]) -> Callable:
     return lambda folder, cfg: write(folder / 'images' / '1.png')
 
 
+def _npy(path: Path) -> None:
+    with open(path, 'wb') as file:
+        np.save(file, LABELS)
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
 
@@ -147,15 +152,21 @@ def _not_finite(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
 
 
-def _distorted(pixels: np.ndarray, step: dict | None = None):
+def _arrays(pixels: np.ndarray):
     def make(folder, cfg):
         np.save(folder / 'images' / '0.npy', COLOUR)
         np.save(folder / 'images' / '1.npy', pixels)
         for split in 'train', 'val', 'test':
-            dataset = cfg[f'{split}_dataloader']['dataset']
-            dataset['img_suffix'] = '.npy'
-            dataset['pipeline'][0]['type'] = 'LoadMyArray'
-            dataset['pipeline'].insert(2, step or dict(type='PhotoMetricDistortion'))
+            cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.npy'
+            cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
+    return make
+
+
+def _distorted(pixels: np.ndarray, step: dict | None = None):
+    def make(folder, cfg):
+        _arrays(pixels)(folder, cfg)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, step or dict(type='PhotoMetricDistortion'))
     return make
 
 
@@ -262,7 +273,14 @@ FAULTS = {
                                    'values beyond 8 bits (0 to 255), which training refuses'),
     'a void of -1': Fault(_tiff(np.full((44, 60), -1, np.int32)), 'holds -1, and mmseg',
                           'values beyond 8 bits (0 to 255), which training refuses'),
-    'floats': Fault(_floats, 'cannot read the image', 'has floats, which OpenCV reads only'),
+    'floats': Fault(_floats, "has floats, which OpenCV reads only with color_type='unchanged'",
+                    'of another kind than the pipeline loads'),
+    'labels of NumPy': Fault(_label(_npy), 'is an array of NumPy, which only a transform of your own loads',
+                             'label map: of another kind than the pipeline loads'),
+    'arrays of objects': Fault(_arrays(COLOUR.astype(object)), 'LoadMyArray cannot read the image: Object arrays',
+                               'otherwise the steps of train_dataloader.dataset.pipeline that load them do not fit'),
+    'bands first': Fault(_arrays(COLOUR.transpose(2, 0, 1)), 'its bands lie first, and must be the last axis',
+                         '1 image: the bands lie first, and must be the last axis'),
     'no labels loaded': Fault(_without_labels, 'loads labels', 'loads labels'),
     'labels resized': Fault(_resized_labels, 'Resize stands behind LoadAnnotations', 'Resize stands behind'),
     'list in Latin-1': Fault(_list('\u00e4\n'.encode('latin-1')), 'is not in UTF-8', 'is not in UTF-8'),

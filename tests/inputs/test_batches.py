@@ -26,6 +26,8 @@ def write(tmp_path, monkeypatch):
             Image.fromarray(label).save(path)
         cfg = config_of(KINDS['colour'], tmp_path)
         cfg.update(train_cfg=dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=1), log_level='WARNING')
+        # Two of one name, in the same second, have one logger in mmengine.
+        cfg.experiment_name = tmp_path.name
         cfg.train_dataloader.update(sampler=dict(type='InfiniteSampler', shuffle=False))
         for key, value in dict(dict(num_classes=2, loss_decode=dict(type='CrossEntropyLoss')), **head).items():
             cfg.model.decode_head[key] = value
