@@ -36,15 +36,17 @@ def _config(train=('a', 'b'), val=('a', 'b'), test=('a', 'b'), **head) -> Config
     pytest.param(path, marks=() if path.parent != FOLDER or path.stem.startswith('emanet') else pytest.mark.slow)
     for pattern in ('*.py', 'official/*.py', 'recipes/*.py') for path in sorted(FOLDER.glob(pattern))],
     ids=lambda path: str(path.relative_to(FOLDER)))
-def test_no_false_alarm(path):
+def test_no_false_alarm(path, tmp_path):
     cfg = Config.fromfile(path)
     if not cfg.get('model'):
         pytest.skip('a recipe is laid over a config')
     init_default_scope(cfg.get('default_scope', 'mmseg'))
     for split in SPLITS:
         if str(cfg[f'{split}_dataloader'].dataset.get('type')).endswith('ContextShapesDataset'):
-            # Which would draw its images. Its class says what the classes are.
-            cfg[f'{split}_dataloader'].dataset.data_root = str(Path(__file__).parent)
+            # In a folder of other content it draws no images. Its class says what the classes are.
+            (tmp_path / 'shapes').mkdir(exist_ok=True)
+            (tmp_path / 'shapes' / 'other.txt').touch()
+            cfg[f'{split}_dataloader'].dataset.data_root = str(tmp_path / 'shapes')
         assert classes_of_dataset(cfg[f'{split}_dataloader'].dataset)
     check_classes(cfg, 'train_dataloader', 'val_dataloader')
     check_classes(cfg, 'test_dataloader')
