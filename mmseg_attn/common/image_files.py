@@ -65,16 +65,15 @@ def image_size(data: bytes) -> tuple[tuple[int, int], bool]:
     except UnidentifiedImageError as error:
         size = _size_by_opencv(data)
         if size is None:
-            raise ImageFileError(what_else(data) or reason_of(error), other=bool(what_else(data))) from error
+            other = what_else(data)
+            raise ImageFileError(other or reason_of(error), other=bool(other)) from error
         return size, False
     except Exception as error:  # decoders raise whatever they come across
         raise ImageFileError(reason_of(error)) from error
     if image.format not in OPENCV_FORMATS and _size_by_opencv(data) is None:
         raise ImageFileError(f'is {image.format}, which OpenCV cannot read', other=True)
     if image.mode in ('F', 'I') and _size_by_opencv(data) is None:
-        kind = 'floats' if image.mode == 'F' else 'numbers of 32 bits'
-        raise ImageFileError(f"has {kind}, which OpenCV reads only with color_type='unchanged' of LoadImageFromFile",
-                             other=True)
+        raise ImageFileError(_only_unchanged('floats' if image.mode == 'F' else 'numbers of 32 bits'), other=True)
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
     return (image.size[::-1] if turned else image.size), turned
 
@@ -83,7 +82,13 @@ def what_else(data: bytes) -> str | None:
     """What a file is that is no image, if that can be told."""
     if data.startswith(b'\x93NUMPY'):
         return 'is an array of NumPy, which only a transform of your own loads'
-    return None
+    if not data.startswith(TIFF):
+        return None
+    import cv2
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        return None
+    return _only_unchanged('floats' if pixels.dtype.kind == 'f' else f'values of {pixels.dtype}')
 
 
 def is_deep(data: bytes) -> bool:
@@ -122,6 +127,10 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
+
+
+def _only_unchanged(values: str) -> str:
+    return f"has {values}, which OpenCV reads only with color_type='unchanged' of LoadImageFromFile"
 
 
 def _size_by_opencv(data: bytes) -> tuple[int, int] | None:

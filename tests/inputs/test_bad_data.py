@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
@@ -101,11 +102,14 @@ def _tiff(pixels):
     return make
 
 
-def _floats(folder, cfg):
-    for split in 'train', 'val', 'test':
-        cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.tif'
-    for name in '01':
-        Image.fromarray(np.zeros((44, 60), np.float32)).save(folder / 'images' / f'{name}.tif')
+def _floats(*shape: int):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.tif'
+        for name in '01':
+            tifffile.imwrite(folder / 'images' / f'{name}.tif', np.zeros(shape, np.float32),
+                             photometric='rgb' if len(shape) == 3 else 'minisblack')
+    return make
 
 
 def _without_labels(folder, cfg):
@@ -273,7 +277,9 @@ FAULTS = {
                                    'values beyond 8 bits (0 to 255), which training refuses'),
     'a void of -1': Fault(_tiff(np.full((44, 60), -1, np.int32)), 'holds -1, and mmseg',
                           'values beyond 8 bits (0 to 255), which training refuses'),
-    'floats': Fault(_floats, "has floats, which OpenCV reads only with color_type='unchanged'",
+    'colours of floats': Fault(_floats(44, 60, 3), "has floats, which OpenCV reads only with color_type='unchanged'",
+                               'of another kind than the pipeline loads'),
+    'floats': Fault(_floats(44, 60), "has floats, which OpenCV reads only with color_type='unchanged'",
                     'of another kind than the pipeline loads'),
     'labels of NumPy': Fault(_label(_npy), 'is an array of NumPy, which only a transform of your own loads',
                              'label map: of another kind than the pipeline loads'),
