@@ -19,6 +19,6 @@ MODELS = Registry('model', parent=MMSEG_MODELS, scope='mmseg_attn',
                   locations=['mmseg_attn.models'])
 DATASETS = Registry('dataset', parent=MMSEG_DATASETS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
 TRANSFORMS = Registry('transform', parent=MMSEG_TRANSFORMS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])
-HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn',
-                 locations=['mmseg_attn.engine.hooks', 'mmseg_attn.engine.visualization_hook'])
+HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn', locations=[
+    'mmseg_attn.engine.hooks', 'mmseg_attn.engine.label_hook', 'mmseg_attn.engine.visualization_hook'])
 METRICS = Registry('metric', parent=MMSEG_METRICS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])

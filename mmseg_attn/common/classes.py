@@ -43,7 +43,7 @@ def readable_classes(known: object) -> dict[str, list]:
 
 def classes_in_config(cfg: Config) -> dict:
     """What the test data set of a config says of its classes: 'classes' and 'palette', or less."""
-    return _metainfo((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    return static_metainfo((cfg.get('test_dataloader') or {}).get('dataset') or {})
 
 
 def known_classes(cfg: Config, num_classes: int) -> dict | None:
@@ -57,7 +57,7 @@ def add_palettes(cfg: Config) -> None:
     """Gives :func:`default_palette` to the data sets of a config that bring no colours. mmseg draws random ones."""
     for split in 'train', 'val', 'test':
         for _, dataset in datasets_in((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
-            known = _metainfo(dataset)
+            known = static_metainfo(dataset)
             if known.get('classes') and not known.get('palette'):
                 colours: tuple[Colour, ...] = default_palette(len(known['classes']))
                 dataset['metainfo'] = dict(dataset.get('metainfo') or {}, palette=[list(colour) for colour in colours])
@@ -73,7 +73,8 @@ def datasets_in(dataset: dict, where: str = '') -> list[tuple[str, dict]]:
     return [(where, dataset)]
 
 
-def _metainfo(dataset: dict) -> dict:
+def static_metainfo(dataset: dict) -> dict:
+    """What the class of a data set and its settings say of its classes, without building it."""
     from mmseg_attn.registry import DATASETS
     name = dataset.get('type')
     cls = DATASETS.get(name) if isinstance(name, str) else name

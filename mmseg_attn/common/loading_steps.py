@@ -14,6 +14,7 @@ from mmseg.registry import TRANSFORMS
 
 from .classes import datasets_in
 from .errors import UserError
+from .image_files import reason_of
 
 OPENMMLAB = 'mmcv', 'mmseg', 'mmengine'
 # In the names of transforms that load labels or map them.
@@ -36,21 +37,25 @@ def testing_steps(cfg: Config) -> list[dict]:
     return [step for step in pipeline if not reads_labels(step)]
 
 
-def own_loading(pipeline: list[dict]) -> tuple[dict, ...]:
+def own_loading(pipeline: list[dict], where: str = PIPELINE) -> tuple[dict, ...]:
     """The steps that load images; none where that is mmcv's LoadImageFromFile with its usual settings.
+
+    ``where`` names the pipeline in errors.
 
     Raises:
         UserError: one cannot be built.
     """
     steps = [step for step in pipeline if not reads_labels(step)]
-    built = first_that_load(map(build_step, steps))
+    built = first_that_load(build_step(step, where) for step in steps)
     usual = built and type(built[0]) is LoadImageFromFile and (
         built[0].color_type, built[0].imdecode_backend) == ('color', 'cv2')
     return () if len(built) == 1 and usual else tuple(steps[:len(built)])
 
 
-def own_labelling(pipeline: list[dict]) -> tuple[dict, ...]:
+def own_labelling(pipeline: list[dict], where: str = PIPELINE) -> tuple[dict, ...]:
     """The steps until labels are loaded; none where that is mmseg's LoadAnnotations with its usual settings.
+
+    ``where`` names the pipeline in errors.
 
     Raises:
         UserError: one cannot be built.
@@ -58,11 +63,11 @@ def own_labelling(pipeline: list[dict]) -> tuple[dict, ...]:
     places = [i for i, step in enumerate(pipeline) if reads_labels(step)]
     if not places:
         # One of the user's own may do it under any name.
-        return tuple(pipeline) if any(_is_own(build_step(step)) for step in pipeline) else ()
+        return tuple(pipeline) if any(_is_own(build_step(step, where)) for step in pipeline) else ()
     end = places[0] + 1
     while end in places:  # what maps the labels right behind their loading
         end += 1
-    if places[0] + 1 == end and _is_usual(build_step(pipeline[places[0]])):
+    if places[0] + 1 == end and _is_usual(build_step(pipeline[places[0]], where)):
         return ()
     return tuple(pipeline[:end])
 
@@ -94,15 +99,15 @@ def is_for_labels(transform: object) -> bool:
             or any(word in type(transform).__name__ for word in LABEL_WORDS))
 
 
-def build_step(step: dict) -> Callable[[dict], Any]:
+def build_step(step: dict, where: str = PIPELINE) -> Callable[[dict], Any]:
     """
     Raises:
-        UserError: there is no such transform, or its settings do not fit it.
+        UserError: there is no such transform, its settings do not fit it, or what it needs is not installed.
     """
     try:
         return TRANSFORMS.build(step)
-    except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:
-        raise UserError(f'{name_of_step(step)} in {PIPELINE} cannot be built: {error}') from error
+    except Exception as error:  # a transform raises anything, such as RuntimeError where a package is missing
+        raise UserError(f'{name_of_step(step)} in {where} cannot be built: {reason_of(error)}') from error
 
 
 def first_that_load(transforms: Iterable) -> list[Any]:

@@ -34,8 +34,8 @@ class DataCheck:
     def run(self, splits: list[str]) -> None:
         for split in splits:
             self._read(split)
-        self.findings['config'] += [*check_settings(self.cfg, self.data), *check_overlap(self.data),
-                                    *check_splits(self.cfg, self.data, self.contents)]
+        self.findings['config'] += [*check_settings(self.cfg, self.data, self.contents),
+                                    *check_overlap(self.data), *check_splits(self.cfg, self.data, self.contents)]
 
     def _read(self, split: str) -> None:
         try:

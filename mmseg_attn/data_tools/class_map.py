@@ -44,4 +44,5 @@ class ClassMap:
         return raw >= 0 and (raw < 256 or self.is_own) and self.trained_as(raw) < len(self.classes)
 
     def is_ignored(self, raw: int) -> bool:
-        return self.trained_as(raw) == self.ignore_index
+        # Of a raw value beyond 8 bits, the lowest 8 may be ignored, but training refuses all of it.
+        return (self.is_own or 0 <= raw < 256) and self.trained_as(raw) == self.ignore_index

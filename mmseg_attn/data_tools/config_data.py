@@ -14,7 +14,8 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.image_files import IMAGE_SUFFIXES
 from mmseg_attn.common.loading_steps import own_labelling, own_loading, reads_labels
 from mmseg_attn.common.palette import default_palette
-from mmseg_attn.datasets.listing import problem_of_listing, problem_of_steps
+from mmseg_attn.datasets.listing import problem_of_listing
+from mmseg_attn.datasets.pipeline_checks import problem_of_steps, problem_of_zero
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 
 from .class_map import ClassMap
@@ -72,7 +73,7 @@ def open_data(cfg: Config, split: str) -> list[ConfigData]:
 
 def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
     problem = problem_of_listing(config) or problem_of_steps(config, f'{split}_dataloader')
-    title, advice = (text.replace('{where}', where) for text in problem or ('', ''))
+    title, advice = (text.replace('{where}', where) for text in problem or problem_of_zero(config) or ('', ''))
     try:
         dataset = _build(config, where)
     except UserError as error:
@@ -83,8 +84,8 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
         raise UserError(f'{where} is no data set of mmengine (it has no get_data_info), so its files cannot be checked')
     pipeline = config.get('pipeline', [])
     needs_labels = split == 'train' or any(reads_labels(step) for step in pipeline)
-    label_steps = own_labelling(pipeline) if needs_labels else ()
-    pairs = _pairs(dataset, own_loading(pipeline), label_steps, needs_labels, where)
+    label_steps = own_labelling(pipeline, f'the pipeline of {where}') if needs_labels else ()
+    pairs = _pairs(dataset, own_loading(pipeline, f'the pipeline of {where}'), label_steps, needs_labels, where)
     data = ConfigData(split, where, config['type'], pairs, _class_map(cfg, dataset, bool(label_steps)),
                       getattr(dataset, 'ignore_index', None), getattr(dataset, 'seg_map_suffix', ''),
                       any(str(step.get('type')).endswith('Resize') and not step.get('keep_ratio', True)
@@ -97,8 +98,8 @@ def _open(cfg: Config, split: str, where: str, config: dict) -> ConfigData:
     elif needs_labels and pairs[0].label is None:
         data.findings.append(Finding(Level.ERROR, 'there are no label maps', advice=(
             f'Set {where}.data_prefix.seg_map_path')))
-    else:
-        data.findings += _reduced_twice(config, dataset, where)
+    elif title:
+        data.findings.append(Finding(Level.ERROR, title, advice=advice))
     if not data.findings:
         data.findings += _left_out(dataset, pairs)
         data.dataset = dataset
@@ -128,7 +129,7 @@ def _build(config: dict, where: str):
             return DATASETS.build(dict(config, pipeline=[], serialize_data=False))
         except TypeError:  # a class of the user's own that does not take both
             return DATASETS.build(config)
-    except (AssertionError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(f'{where} cannot be built: {error}') from error
 
 
@@ -147,14 +148,6 @@ def last_head(model: dict) -> dict:
     """The config of the decode head whose output counts."""
     head = model.get('decode_head') or {}
     return head[-1] if isinstance(head, list | tuple) else head
-
-
-def _reduced_twice(config: dict, dataset, where: str) -> list[Finding]:
-    wanted = getattr(dataset, 'reduce_zero_label', False)
-    told = [step['reduce_zero_label'] for step in config.get('pipeline', [])
-            if 'Annotation' in str(step.get('type')) and step.get('reduce_zero_label') is not None]
-    return [Finding(Level.ERROR, f'reduce_zero_label={value} in LoadAnnotations, and {wanted} in the data set',
-                    advice=f'Set it in one place: {where}.reduce_zero_label') for value in told if value != wanted]
 
 
 def _left_out(dataset, pairs: list[Pair]) -> list[Finding]:

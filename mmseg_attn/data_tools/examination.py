@@ -9,14 +9,20 @@ from .config_data import ConfigData
 from .findings import Finding, Level, count
 from .label_check import check_channels, check_values
 from .pairs import (
+    BANDS_FIRST,
     BROKEN_IMAGE,
     BROKEN_LABEL,
+    DEEP,
     FRACTIONS,
     MISSING_IMAGE,
     MISSING_LABEL,
+    OTHER_IMAGE,
+    OTHER_LABEL,
     OTHER_SIZE,
+    PAGES,
     REFUSED,
     THIN,
+    UNLOADED_IMAGE,
     PairContent,
 )
 
@@ -25,15 +31,32 @@ MOSTLY = 0.95
 PROBLEMS = {
     MISSING_IMAGE: ('image', 'missing', 'The list of the data set names it: copy the image, or take it off the list'),
     BROKEN_IMAGE: ('image', 'unreadable', 'Copy or unpack again'),
+    UNLOADED_IMAGE: ('image', 'unreadable', 'Copy or unpack them again if they are damaged; otherwise the steps of '
+                     '{where}.pipeline that load them do not fit them'),
+    OTHER_IMAGE: ('image', 'of another kind than the pipeline loads',
+                  'docs/your_own_data.md#images-of-other-kinds has the loading step for each kind'),
+    BANDS_FIRST: ('image', 'the bands lie first, and must be the last axis',
+                  'Save the files anew, or move the axis by a transform of your own behind the loading'),
     MISSING_LABEL: ('label map', 'missing', 'A label map has the name of its image and the suffix {suffix}: rename it, '
                     'make it, or set {where}.seg_map_suffix'),
     BROKEN_LABEL: ('label map', 'unreadable', 'Copy or unpack again'),
+    OTHER_LABEL: ('label map', 'of another kind than the pipeline loads',
+                  'Save 8-bit PNGs of class numbers, or load them by a transform of your own'),
     OTHER_SIZE: ('label map', 'not of the size of the image',
                  'A label map has one value for each pixel; resize it with nearest neighbour only'),
     THIN: ('label map', 'a side of 1 pixel, which mmseg cannot read', 'Leave the images out'),
     REFUSED: ('label map', 'training refuses what the steps of {where}.pipeline make of it',
               'See what each of them says; the steps are those of the config, and so are their settings'),
     FRACTIONS: ('label map', 'fractions', 'A label map holds class numbers: save them as 8-bit PNG'),
+}
+
+# What is lost of images that can be read.
+LOSSES = {
+    DEEP: ('image', '16 bits, of which this loading keeps the upper 8',
+           'Values become 0 to 255, and those of 12 bits 0 to 15: color_type=\'unchanged\' of LoadImageFromFile keeps '
+           'them, with mean and std in their units (docs/your_own_data.md#images-of-other-kinds)'),
+    PAGES: ('image', 'several pages, of which the first alone is read',
+            'Save a file for each; where the pages are bands, one page with the bands in the last axis'),
 }
 
 
@@ -88,6 +111,10 @@ def check_files(data: ConfigData, contents: list[PairContent]) -> list[Finding]:
         if files:
             findings.append(Finding(Level.ERROR, f'{count(files, what)}: {title.format(where=data.where)}', files,
                                     advice.format(where=data.where, suffix=data.seg_map_suffix)))
+    for kind, (what, title, advice) in LOSSES.items():
+        files = [f'{loss.path}: {loss.detail}' for content in contents for loss in content.losses if loss.kind == kind]
+        if files:
+            findings.append(Finding(Level.WARNING, f'{count(files, what)}: {title}', files, advice))
     return [*findings, *check_channels(data, contents), *check_values(data, contents)]
 
 

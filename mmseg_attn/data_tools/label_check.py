@@ -31,8 +31,9 @@ class LabelFault:
 # In this order: the first that applies is named.
 LABEL_FAULTS = (
     LabelFault(lambda bad, content, data: not data.class_map.is_own and any(not 0 <= value < 256 for value in bad),
-               'values beyond 8 bits, of which mmseg keeps the lowest 8: 256 becomes 0',
-               'Save 8-bit PNGs of class numbers. Ids of instances, such as 26001 in Cityscapes, are no classes'),
+               'values beyond 8 bits (0 to 255), which training refuses: mmseg keeps the lowest 8, so 256 would be 0',
+               'Save 8-bit PNGs of class numbers, with {ignored} for what is ignored. Ids of instances, such as 26001 '
+               'in Cityscapes, are no classes'),
     LabelFault(lambda bad, content, data: content.values.keys() <= {0, 255},
                'masks of 0 and 255, and 255 is no class',
                'Write 1, or the number of the class, instead of 255'),
@@ -51,6 +52,11 @@ LABEL_FAULTS = (
     LabelFault(lambda bad, content, data: bad == {255},
                'the value 255, which is neither a class nor ignored (the model ignores {ignored})',
                'If 255 means unlabelled: set ignore_index=255 in the heads and evaluators, or write {ignored} instead'),
+    LabelFault(lambda bad, content, data: bad == {1} and len(data.class_map.classes) == 1,
+               'the value 1, and the only class is 0',
+               "An object and its background are two classes: metainfo=dict(classes=('background', 'object')), and "
+               'num_classes=2 in the heads, or for one output num_classes=2, out_channels=1, threshold=0.5 and '
+               'use_sigmoid=True in loss_decode (docs/troubleshooting.md)'),
     LabelFault(lambda bad, content, data: bad == {len(data.class_map.classes)} and not data.class_map.reduce_zero_label,
                'the value {classes}, and the last class is {last}',
                'Classes counted from 1: set {where}.reduce_zero_label=True, if 0 is unlabelled. Otherwise a class is '
@@ -120,7 +126,8 @@ def _check_masks(data: ConfigData, contents: list[PairContent]) -> list[Finding]
     return [Finding(
         Level.ERROR if alone else Level.WARNING,
         f'{count(masks, "label map")}: nothing but 0 and 255, and 255 is ignored', masks,
-        'If 255 means the object: write 1, or the number of its class, instead. mIoU would be nan or 0')]
+        'If 255 means the object: write 1, or the number of its class, instead. Otherwise one class is all there is, '
+        'and its mIoU 100')]
 
 
 def _check_depth(data: ConfigData, contents: list[PairContent]) -> list[Finding]:

@@ -10,13 +10,30 @@ from PIL import Image
 
 from mmseg_attn.common.display import displayable
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.image_files import ImageFileError, bytes_of, decode, hint_at, image_size, read_bytes, reason_of
+from mmseg_attn.common.image_files import (
+    ImageFileError,
+    bytes_of,
+    decode,
+    hint_at,
+    image_size,
+    is_deep,
+    number_of_pages,
+    read_bytes,
+    reason_of,
+    what_else,
+)
 
 from .parallel import run_parallel
 
 MISSING_IMAGE = 'missing image'
 MISSING_LABEL = 'missing label map'
 BROKEN_IMAGE = 'unreadable image'
+UNLOADED_IMAGE = 'image that its steps cannot load'
+OTHER_IMAGE = 'image of another kind'
+OTHER_LABEL = 'label map of another kind'
+BANDS_FIRST = 'bands in the first axis'
+DEEP = 'more than 8 bits'
+PAGES = 'several pages'
 BROKEN_LABEL = 'unreadable label map'
 OTHER_SIZE = 'size mismatch'
 THIN = 'label map with a side of 1 pixel'
@@ -25,6 +42,7 @@ FRACTIONS = 'label map with fractions'
 REFUSED = 'label map that training refuses'
 OTHER_VALUES = 'label map with values that are no classes'
 
+TIFF_SUFFIXES = '.tif', '.tiff'
 # More colours than any palette has; enough to tell a palette from a photograph.
 MOST_COLOURS = 300
 
@@ -67,7 +85,10 @@ class PairContent:
         lossy: whether the label map is a JPEG.
         channels: of the image as it is loaded; 0 if it could not be read.
         is_finite: whether all values of the image are.
+        range: of what kind its values are, if not of 8 bits; see ``eight_bits.range_of``.
+        shape: of the image, where steps of the config load it.
         problems: what is wrong.
+        losses: what is read of the image, and what is not.
     """
     pair: Pair
     size: tuple[int, int] | None = None
@@ -77,7 +98,10 @@ class PairContent:
     lossy: bool = False
     channels: int = 0
     is_finite: bool = True
+    range: str = ''
+    shape: tuple[int, ...] = ()
     problems: list[Problem] = field(default_factory=list)
+    losses: list[Problem] = field(default_factory=list)
 
 
 def read_pair(pair: Pair) -> PairContent:
@@ -87,6 +111,9 @@ def read_pair(pair: Pair) -> PairContent:
     if pair.label is not None:
         label_size = _load_label(content) if pair.label_steps else _read_label(content)
         if content.size and label_size and content.size != label_size:
+            if content.shape[1:] == label_size[::-1]:
+                content.problems.append(Problem(BANDS_FIRST, pair.image, f'its shape is {content.shape}'))
+                return content
             detail = f'label map {_by(label_size)}, image {_by(content.size)}'
             if turned:
                 detail += ' (turned by its EXIF orientation, as mmseg does)'
@@ -137,13 +164,23 @@ def _read_image(content: PairContent) -> bool:
     if pair.steps:
         return _load_image(content)
     try:
-        content.size, turned = pair.size_of(read_bytes(pair.image, pair.backend_args))
+        data = read_bytes(pair.image, pair.backend_args)
+        content.size, turned = pair.size_of(data)
     except ImageFileError as error:
-        kind = MISSING_IMAGE if error.missing else BROKEN_IMAGE
+        kind = MISSING_IMAGE if error.missing else OTHER_IMAGE if error.other else BROKEN_IMAGE
         content.problems.append(Problem(kind, pair.image, str(error)))
         return False
     content.channels = 3
+    if is_deep(data):
+        content.losses.append(Problem(DEEP, pair.image, '16 bits'))
+    _count_pages(content, data)
     return turned
+
+
+def _count_pages(content: PairContent, data: bytes) -> None:
+    pages = number_of_pages(data)
+    if pages > 1:
+        content.losses.append(Problem(PAGES, content.pair.image, f'{pages} pages'))
 
 
 def _load(pair: Pair) -> np.ndarray:
@@ -154,16 +191,27 @@ def _load(pair: Pair) -> np.ndarray:
 
 def _load_image(content: PairContent) -> bool:
     """By the steps of the config, as training does."""
+    from mmseg_attn.datasets.eight_bits import range_of
     pair = content.pair
     try:
         image = _load(pair)
+        content.shape = image.shape
         height, width, *channels = image.shape
         content.size, content.channels = (width, height), channels[0] if channels else 1
-        content.is_finite = bool(np.isfinite(image).all())
+        content.is_finite, content.range = bool(np.isfinite(image).all()), range_of(image)
     except Exception as error:  # decoders raise whatever they come across
-        kind = MISSING_IMAGE if not Path(pair.image).exists() else BROKEN_IMAGE
+        kind = MISSING_IMAGE if not Path(pair.image).exists() else UNLOADED_IMAGE
         content.problems.append(Problem(kind, pair.image, reason_of(error)))
+        return False
+    if Path(pair.image).suffix.lower() in TIFF_SUFFIXES and _is_of_mmcv(pair.steps[0]):
+        _count_pages(content, read_bytes(pair.image, pair.backend_args))
     return False
+
+
+def _is_of_mmcv(step: dict) -> bool:
+    """Whether a step reads the first page of a TIFF alone."""
+    from mmseg_attn.common.loading_steps import name_of_step
+    return name_of_step(step) == 'LoadImageFromFile' and step.get('imdecode_backend') != 'tifffile'
 
 
 def _load_label(content: PairContent) -> tuple[int, int] | None:
@@ -184,15 +232,18 @@ def _load_label(content: PairContent) -> tuple[int, int] | None:
 
 def _read_label(content: PairContent) -> tuple[int, int] | None:
     path = content.pair.label
+    data = b''
     try:
-        image = decode(read_bytes(path, content.pair.backend_args))
+        data = read_bytes(path, content.pair.backend_args)
+        image = decode(data)
         array = np.array(image)
     except ImageFileError as error:
         kind = MISSING_LABEL if error.missing else BROKEN_LABEL
         content.problems.append(Problem(kind, path, str(error)))
         return None
     except Exception as error:  # decoders raise whatever they come across
-        content.problems.append(Problem(BROKEN_LABEL, path, reason_of(error)))
+        other = what_else(data)
+        content.problems.append(Problem(OTHER_LABEL if other else BROKEN_LABEL, path, other or reason_of(error)))
         return None
     content.mode, content.lossy = image.mode, image.format == 'JPEG'
     if min(image.size) == 1:

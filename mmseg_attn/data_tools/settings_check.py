@@ -3,32 +3,38 @@
 from mmengine.config import Config
 
 from mmseg_attn.common.config_checks import heads_of
+from mmseg_attn.datasets.class_checks import problems_of_names, problems_of_number
 
 from .config_data import ConfigData, last_head
-from .findings import Finding, Level
+from .findings import Finding, Level, count
+from .pairs import PairContent
+from .split_check import may_enlarge
 
 
-def check_settings(cfg: Config, data: list[ConfigData]) -> list[Finding]:
+def check_settings(cfg: Config, data: list[ConfigData], contents: list[list[PairContent]]) -> list[Finding]:
     """
     Args:
         cfg: the config.
         data: its data sets.
+        contents: of the files of each.
     """
     ignored = last_head(cfg.model).get('ignore_index', 255)
-    return [*_check_heads(cfg.model, data, ignored), *_check_padding(cfg.model, ignored),
+    return [*_check_classes(cfg, data), *_check_heads(cfg.model, ignored),
+            *_check_padding(cfg, data, contents, ignored),
             *_check_evaluators(cfg, {one.split for one in data}, ignored)]
 
 
-def _check_heads(model: dict, data: list[ConfigData], ignored: int | None) -> list[Finding]:
+def _check_classes(cfg: Config, data: list[ConfigData]) -> list[Finding]:
+    problems = [problem for split in dict.fromkeys(one.split for one in data)
+                for problem in problems_of_names(cfg, split)]
+    problems += [problem for one in data
+                 for problem in problems_of_number(cfg.model, one.where, len(one.class_map.classes))]
+    return [Finding(Level.ERROR, title, advice=advice) for title, advice in problems]
+
+
+def _check_heads(model: dict, ignored: int | None) -> list[Finding]:
     findings = []
     for where, head in heads_of(model):
-        for one in data:
-            number = len(one.class_map.classes)
-            # One output channel may stand for two classes.
-            if head.get('num_classes', number) not in (number, 1) and head.get('out_channels') != 1:
-                findings.append(Finding(
-                    Level.ERROR, f'{where} has num_classes={head.num_classes}, and {one.where} has {number} classes',
-                    advice=f'Set {where}.num_classes={number}'))
         if head.get('ignore_index', 255) != ignored:
             findings.append(Finding(
                 Level.ERROR, f'{where} ignores {head.get("ignore_index", 255)}, and model.decode_head {ignored}',
@@ -36,12 +42,28 @@ def _check_heads(model: dict, data: list[ConfigData], ignored: int | None) -> li
     return findings
 
 
-def _check_padding(model: dict, ignored: int | None) -> list[Finding]:
-    padding = (model.get('data_preprocessor') or {}).get('seg_pad_val', 255)
+def _check_padding(cfg: Config, data: list[ConfigData], contents: list[list[PairContent]], ignored: int | None
+                   ) -> list[Finding]:
+    preprocessor, head = cfg.model.get('data_preprocessor') or {}, last_head(cfg.model)
+    padding = preprocessor.get('seg_pad_val', 255)
     if padding == ignored:
         return []
-    return [Finding(Level.WARNING, f'label maps are padded with {padding}, and model.decode_head ignores {ignored}',
-                    advice=f'Set model.data_preprocessor.seg_pad_val={ignored}')]
+    title = f'label maps are padded with {padding}, and model.decode_head ignores {ignored}'
+    advice = f'Set model.data_preprocessor.seg_pad_val={ignored}'
+    small = _padded(preprocessor.get('size'), data, contents)
+    if small and not 0 <= padding < max(head.get('num_classes') or 0, 2):
+        title += f'; {count(small, "image")} smaller than model.data_preprocessor.size'
+        return [Finding(Level.ERROR, title, small, advice)]
+    return [Finding(Level.WARNING, title, advice=advice)]
+
+
+def _padded(size: tuple[int, int] | None, data: list[ConfigData], contents: list[list[PairContent]]) -> list[str]:
+    """The images of training that are smaller than (height, width) and that no step makes larger."""
+    if not size:
+        return []
+    return [f'{content.pair.image}: {content.size[0]} x {content.size[1]}'
+            for one, of_it in zip(data, contents, strict=True) if one.split == 'train' and not may_enlarge(one.pipeline)
+            for content in of_it if content.size and (content.size[0] < size[1] or content.size[1] < size[0])]
 
 
 def _check_evaluators(cfg: Config, splits: set[str], ignored: int | None) -> list[Finding]:

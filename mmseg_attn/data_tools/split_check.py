@@ -57,7 +57,12 @@ class _Side:
 
     @property
     def may_resize(self) -> bool:
-        return any(_is_own(step) or any(word in name_of_step(step) for word in SIZING) for step in self.nested)
+        return any(_resizes(step) for step in self.nested)
+
+
+def may_enlarge(pipeline: list[dict]) -> bool:
+    """Whether a step of a pipeline resizes or pads images, or is of the user's own and may do so."""
+    return any(_resizes(step) or 'Pad' in name_of_step(step) for step in _nested(pipeline))
 
 
 def _loading(side: _Side, trained: _Side) -> tuple[str, list, str] | None:
@@ -105,7 +110,7 @@ def _size(side: _Side, trained: _Side) -> tuple[str, list, str] | None:
     for here, there in (side, trained), (trained, side):
         resizing = [step for step in here.nested if name_of_step(step) == 'Resize']
         others = [step for step in here.nested if step not in resizing
-                  and (_is_own(step) or any(word in name_of_step(step) for word in SIZING))]
+                  and _resizes(step)]
         if there.may_resize or others or len(resizing) != 1 or not here.sizes:
             continue
         factors = [_factors(resizing[0], size) for size in here.sizes]
@@ -147,6 +152,10 @@ def _steps_of_wrappers(dataset: dict) -> list[dict]:
 
 def _class_of(step: dict) -> Any:
     return TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
+
+
+def _resizes(step: dict) -> bool:
+    return _is_own(step) or any(word in name_of_step(step) for word in SIZING)
 
 
 def _is_own(step: dict) -> bool:

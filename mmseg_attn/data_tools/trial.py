@@ -15,7 +15,7 @@ from .pairs import PairContent
 def try_images(cfg: Config, data: ConfigData, contents: list[PairContent]) -> list[Finding]:
     """What stops the first image of each kind, of those that can be read, on its way to the network.
 
-    Of one kind are images with the same number of channels, and whose values are all finite or not.
+    Of one kind are images with the same number of channels, whose values are all finite or not, and of 8 bits or not.
     """
     if data.dataset is None:
         return []
@@ -25,9 +25,9 @@ def try_images(cfg: Config, data: ConfigData, contents: list[PairContent]) -> li
     except Exception as error:  # of a transform, which may be the user's own
         return [Finding(Level.ERROR, f'{data.where}.pipeline cannot be built: {type(error).__name__}: {error}')]
     name_files_in_errors(data.dataset, known_channels(cfg.model))
-    kinds: dict[tuple[int, bool], list[int]] = {}
+    kinds: dict[tuple, list[int]] = {}
     for i, content in enumerate(contents):
-        kinds.setdefault((content.channels, content.is_finite), []).append(i)
+        kinds.setdefault((content.channels, content.is_finite, content.range), []).append(i)
     return [finding for places in kinds.values() for finding in _try(data, contents, places)]
 
 

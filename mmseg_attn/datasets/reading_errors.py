@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
+from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image
 
 from mmseg_attn.common.errors import PACKAGE, DataError, UserError
-from mmseg_attn.common.image_files import EIGHT_BIT_MODES, hint_at, reason_of
-from mmseg_attn.common.inputs import Passage
+from mmseg_attn.common.image_files import (
+    EIGHT_BIT_MODES,
+    ImageFileError,
+    hint_at,
+    image_size,
+    read_bytes,
+    reason_of,
+    what_else,
+)
+from mmseg_attn.common.inputs import InputError, Passage
 from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
+
+from .eight_bits import EightBitGuard
 
 
 def name_files_in_errors(dataset: object, channels: int | None = None) -> None:
@@ -83,8 +94,8 @@ class CheckedPipeline(Compose):
 
     Raises:
         DataError: a transform fails; a label map is not of the size of its image, has several channels or holds no
-            numbers of classes; an image has other channels than the network takes, or values that are not finite, or
-            no step has told its size.
+            numbers of classes; an image has other channels than the network takes, values that are not finite, or
+            such as PhotoMetricDistortion would clip, or no step has told its size.
     """
 
     def __init__(self, pipeline: Compose, channels: int | None = None):
@@ -105,7 +116,11 @@ class CheckedPipeline(Compose):
         """What each transform has made; None is the last."""
         image, label = data.get('img_path'), data.get('seg_map_path')
         is_checked = False
+        guard = EightBitGuard(self.transforms)
         for transform in self.transforms:
+            problem = guard.problem_before(transform, data)
+            if problem:
+                raise InputError(f'{image}: {problem}')
             try:
                 data = transform(data)
             except DataError:
@@ -116,6 +131,7 @@ class CheckedPipeline(Compose):
                 # Before anything cuts both, which would hide it.
                 _check_label(data, transform, image, label)
                 is_checked = True
+            guard.see(transform, data)
             yield data
             if data is None:
                 return
@@ -152,7 +168,20 @@ def _explain(error: Exception, transform: object, image: str | None, label: str 
                 f'  mmseg-attn check_data names all that are missing{unlabelled}')
     if '://' not in path and osp.getsize(path) == 0:
         return f'{path}: the {what} is empty: copy or unpack it again'
-    return f'{path}: {name} cannot read the {what}: {reason_of(error).splitlines()[0]}'
+    return f'{path}: {name} cannot read the {what}: {_kind_of(path, transform) or reason_of(error).splitlines()[0]}'
+
+
+def _kind_of(path: str, transform: object) -> str | None:
+    """What a file is that is not damaged, and that mmcv or mmseg cannot read all the same."""
+    if '://' in path or type(transform) not in (LoadImageFromFile, LoadAnnotations):
+        return None
+    try:
+        data = read_bytes(path)
+        if isinstance(transform, LoadImageFromFile):
+            image_size(data)
+        return what_else(data)
+    except ImageFileError as error:
+        return str(error) if error.other else None
 
 
 def _check_label(data: dict, transform: object, image: str | None, label: str | None) -> None:

@@ -26,6 +26,19 @@ def inside_of(dataset: dict, where: str) -> list[tuple[str, dict]]:
     return [(f'{where}.dataset', dataset['dataset'])] if isinstance(dataset.get('dataset'), dict) else []
 
 
+def metainfo_of(dataset: dict) -> dict | None:
+    """What a data set tells of itself, such as its classes; None if it cannot be built without its files."""
+    inner = inside_of(dataset, '')
+    if inner:  # wrappers have that of the first
+        return metainfo_of(inner[0][1])
+    # With test_mode, one without classes would be refused.
+    settings = {key: value for key, value in dataset.items() if key != 'test_mode'}
+    try:
+        return DATASETS.build(dict(settings, pipeline=[], lazy_init=True)).metainfo
+    except Exception:
+        return None
+
+
 def _class_of(dataset: dict) -> type | None:
     name = dataset.get('type')
     return DATASETS.get(name) if isinstance(name, str) else name
@@ -33,7 +46,7 @@ def _class_of(dataset: dict) -> type | None:
 
 def _problem_of_concatenation(dataset: dict, inner: list[tuple[str, dict]], where: str) -> tuple[str, str] | None:
     ignored = dataset.get('ignore_keys') or []
-    (first, reference), *others = [(place, _metainfo(each)) for place, each in inner]
+    (first, reference), *others = [(place, metainfo_of(each)) for place, each in inner]
     for place, known in others:
         if reference is None or known is None:  # building it will tell, or it is of the user's own
             continue
@@ -48,16 +61,6 @@ def _problem_of_concatenation(dataset: dict, inner: list[tuple[str, dict]], wher
             return (f'{key} is {reprlib.repr(b)} in {place}, and {reprlib.repr(a)} in {first}',
                     f"Set it alike, or, if each is right for its own files: ignore_keys=['{key}'] in {where}")
     return None
-
-
-def _metainfo(dataset: dict) -> dict | None:
-    inner = inside_of(dataset, '')
-    if inner:  # wrappers have that of the first
-        return _metainfo(inner[0][1])
-    try:
-        return DATASETS.build(dict(dataset, pipeline=[], lazy_init=True)).metainfo
-    except Exception:
-        return None
 
 
 def _difference(a: list | tuple, b: list | tuple) -> str:

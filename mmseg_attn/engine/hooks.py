@@ -8,76 +8,12 @@ import torch
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_reduce_params, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.datasets.reading_errors import item_of
 from mmseg_attn.registry import HOOKS
-
-
-@HOOKS.register_module()
-class CheckLabelsHook(Hook):
-    """Stops with the file and the value when a label map holds a value that is no class.
-
-    The loss would fail without either, on a GPU with a device-side assertion.
-
-    Raises:
-        UserError: the data set and the head differ in the number of classes, a softmax is taken of one channel, or a
-            label is out of range.
-    """
-
-    def before_train(self, runner) -> None:
-        classes = (getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}).get('classes')
-        head = _decode_head(runner.model)
-        # One output channel may stand for two classes.
-        if classes is not None and len(classes) != head.num_classes and head.out_channels > 1:
-            raise UserError(f'the training data set has {len(classes)} classes and the head {head.num_classes}: '
-                            f'set model.decode_head.num_classes={len(classes)} (and that of the auxiliary head)')
-        losses = head.loss_decode if isinstance(head.loss_decode, torch.nn.ModuleList) else [head.loss_decode]
-        if head.out_channels == 1 and any(getattr(loss, 'use_sigmoid', None) is False for loss in losses):
-            raise UserError('the head has one output channel, of which a softmax makes 1 everywhere, so nothing would '
-                            'be learned: set num_classes=2, or num_classes=2, out_channels=1 and use_sigmoid=True in '
-                            'loss_decode')
-
-    def before_train_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        _check_labels(runner.model, data_batch)
-
-    def before_val_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        _check_labels(runner.model, data_batch)
-
-    def before_test_iter(self, runner, batch_idx: int, data_batch: dict | None = None) -> None:
-        _check_labels(runner.model, data_batch)
-
-
-def _decode_head(model):
-    model = model.module if is_model_wrapper(model) else model
-    model = getattr(model, 'module', model)  # test-time augmentation wraps once more
-    head = model.decode_head
-    return head[-1] if isinstance(head, torch.nn.ModuleList) else head
-
-
-def _check_labels(model, data_batch: dict) -> None:
-    head = _decode_head(model)
-    num_classes = max(head.num_classes, 2 if head.out_channels == 1 else 1)
-    for sample in _flatten(data_batch.get('data_samples') or []):
-        if 'gt_sem_seg' not in sample:
-            continue
-        label = sample.gt_sem_seg.data
-        wrong = label[((label >= num_classes) | (label < 0)) & (label != head.ignore_index)]
-        if len(wrong):
-            values = wrong.unique().tolist()
-            raise UserError(
-                f'{sample.get("seg_map_path", "a label map")} holds the values {values[:10]}, which are no classes: '
-                f'the head has {num_classes} (0 to {num_classes - 1}), and {head.ignore_index} is ignored.\n'
-                '  Masks of 0 and 255, colours, or the ids of another data set: convert them to 0, 1, 2, ...\n'
-                '  Classes counted from 1: reduce_zero_label=True in the data set. More classes: raise num_classes.')
-
-
-def _flatten(samples: list) -> list:
-    """Test-time augmentation hands a list of samples for each image."""
-    return [s for sample in samples for s in (sample if isinstance(sample, (list, tuple)) else [sample])]
 
 
 @HOOKS.register_module()

@@ -45,6 +45,8 @@ def test_values_are_those_that_mmseg_loads(tmp_path, label_map, reduce_zero_labe
 
 @pytest.mark.parametrize(('data', 'values', 'title'), [
     (_data(), {0, 300}, 'beyond 8 bits'),
+    (_data(), {0, 1, 65535}, r'beyond 8 bits \(0 to 255\), which training refuses'),
+    (_data(), {0, -1}, 'beyond 8 bits'),
     (_data(ignore_index=9), {0, 255}, 'masks of 0 and 255'),
     (_data(classes=19), {7, 26, 33}, 'ids of Cityscapes'),
     (_data(own=9), {0, 1, 9}, 'the value 9, which the data set ignores and the model does not'),
@@ -68,6 +70,13 @@ def test_nothing_wrong(data):
     assert check_values(data, _contents({0, 1, 2}, {data.class_map.ignore_index, 1}, {1})) == []
 
 
+def test_one_class_beside_the_background():
+    finding, = check_values(_data(classes=1), _contents({0, 1}))
+    assert finding.title == '1 label map: the value 1, and the only class is 0'
+    assert 'reduce_zero_label' not in finding.advice
+    assert 'num_classes=2, out_channels=1' in finding.advice
+
+
 def test_files_of_one_case_are_told_together():
     findings = check_values(_data(ignore_index=9), _contents({0, 255}, {0, 1}, {255}, {7}))
     assert [len(finding.files) for finding in findings] == [2, 1]
@@ -83,7 +92,7 @@ def test_masks_whose_foreground_is_ignored(values, level):
 
 
 def test_deep_label_maps_that_are_read_right():
-    finding, = check_values(_data(), _contents({0, 1, 65535}, mode='I;16'))
+    finding, = check_values(_data(), _contents({0, 1, 255}, mode='I;16'))
     assert (finding.level, finding.files) == (Level.WARNING, ['0.png: I;16'])
 
 
@@ -107,10 +116,10 @@ def test_pictures_instead_of_label_maps(colours, title):
 def test_the_histogram_counts_classes_and_not_raw_values():
     data = _data(ignore_index=255, reduce_zero_label=True)
     histogram = Histogram(data.class_map.classes)
-    for content in _contents({0, 1, 2}, {2, 9, 300}):
+    for content in _contents({0, 1, 2}, {2, 9, 300, 511}):
         histogram.add(data, content)
     assert (histogram.pixels, histogram.images) == ([5, 10, 0], [1, 2, 0])
-    assert (histogram.ignored, histogram.other, histogram.total) == (5, 10, 30)
+    assert (histogram.ignored, histogram.other, histogram.total) == (5, 15, 35)
 
 
 @pytest.mark.parametrize(('split', 'pixels', 'ignored', 'expected'), [

@@ -1,6 +1,7 @@
 """The messages that the documentation quotes are those that are given."""
 
 import io
+from importlib.util import find_spec
 from types import SimpleNamespace
 from urllib.error import URLError
 
@@ -10,7 +11,9 @@ import tifffile
 import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.datasets.transforms import PhotoMetricDistortion
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.attention import AdaptiveContext
@@ -26,9 +29,14 @@ from mmseg_attn.data_tools.class_map import ClassMap
 from mmseg_attn.data_tools.config_data import ConfigData
 from mmseg_attn.data_tools.label_check import check_values
 from mmseg_attn.data_tools.pairs import Pair, PairContent
+from mmseg_attn.datasets.class_checks import check_classes
+from mmseg_attn.datasets.eight_bits import EightBitGuard
+from mmseg_attn.datasets.pipeline_checks import check_steps
 from mmseg_attn.datasets.wrappers import problem_of_wrappers
 from mmseg_attn.engine.batch_size import describe_batch_size
-from mmseg_attn.engine.hooks import CheckInvalidLossHook, CheckLabelsHook
+from mmseg_attn.engine.hooks import CheckInvalidLossHook
+from mmseg_attn.engine.label_hook import CheckLabelsHook
+from mmseg_attn.engine.labels import SeenClasses
 from mmseg_attn.engine.workers import _check_sockets
 from mmseg_attn.environment import MissingOperators
 from mmseg_attn.models.encoder_decoder import _check
@@ -74,10 +82,20 @@ def test_a_misspelt_type():
     assert _quoted(_error(check_config, cfg))
 
 
-def test_data_and_head_differ():
-    dataset = SimpleNamespace(metainfo=dict(classes=('background', 'object')))
-    runner = _runner(19, train_dataloader=SimpleNamespace(dataset=dataset))
-    assert _quoted(_error(CheckLabelsHook().before_train, runner).split(' (and')[0])
+def _differing(train: list[str], val: list[str], num_classes: int) -> str:
+    init_default_scope('mmseg')
+    loaders = {f'{split}_dataloader': dict(dataset=dict(type='BaseSegDataset', metainfo=dict(classes=classes)))
+               for split, classes in (('train', train), ('val', val)) if classes}
+    loaders.setdefault('val_dataloader', dict(dataset=dict(type='BaseSegDataset', metainfo={})))
+    cfg = Config(dict(model=dict(decode_head=dict(num_classes=num_classes)), val_evaluator=dict(type='IoUMetric'),
+                      **loaders))
+    return _error(check_classes, cfg, 'train_dataloader', 'val_dataloader').split('.\n')[0]
+
+
+@pytest.mark.parametrize(('train', 'val', 'num_classes'), [
+    (['a', 'b'], [], 19), (['road', 'car'], ['car', 'road'], 2), (['road', 'car'], [], 2)])
+def test_classes_that_do_not_fit(train, val, num_classes):
+    assert _quoted(_differing(train, val, num_classes))
 
 
 def test_a_label_that_is_no_class():
@@ -98,11 +116,39 @@ def test_wrappers(wrapper, quoted):
     assert _quoted(quoted)
 
 
+def test_steps_of_a_pipeline():
+    init_default_scope('mmseg')
+    load = dict(type='LoadSingleRSImageFromFile')
+    if find_spec('osgeo') is None:
+        assert _quoted(_error(check_steps, dict(pipeline=[load]), 'train_dataloader.dataset'))
+    problem = EightBitGuard([PhotoMetricDistortion()]).problem_before(
+        PhotoMetricDistortion(), dict(img=np.full((2, 2, 3), 300, np.uint16)))
+    assert problem is not None
+    assert _quoted(problem.split(' 300')[0])
+
+
 def test_masks_whose_object_is_ignored():
     content = PairContent(Pair('1.png', '1.png'), values={0: 7, 255: 3}, mode='L')
     data = ConfigData('train', 'train_dataloader.dataset', 'BaseSegDataset', [], ClassMap(('a', 'b'), (), 255))
     finding, = check_values(data, [content])
     assert _quoted(f'`{finding.title.split(": ")[1]}`')
+
+
+def test_labels_of_one_class():
+    seen = SeenClasses(2, 255)
+    seen.add([torch.tensor([[0, 255]])])
+    problem = seen.problem(('background', 'object'))
+    assert problem is not None
+    assert _quoted(f'`{problem.split(". ")[0].removesuffix(".")}`')
+
+
+def test_padding_that_is_not_ignored():
+    runner = _runner(3)
+    runner.model.decode_head.ignore_index = 0
+    runner.model.data_preprocessor = SimpleNamespace(size=(48, 64), seg_pad_val=255)
+    sample = SegDataSample(metainfo=dict(img_path='data/mine/images/17.png'))
+    batch = dict(inputs=[torch.zeros(3, 44, 60)], data_samples=[sample])
+    assert _quoted(_error(CheckLabelsHook().before_train_iter, runner, 0, batch))
 
 
 def test_a_loss_that_is_not_finite():

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from mmseg_attn.checkpoints.safe_globals import allow_mmengine_checkpoints
 from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.engine.hooks import CheckLabelsHook
+from mmseg_attn.engine.label_hook import CheckLabelsHook
 
 NARROW = {'model.backbone.stem_channels': 8, 'model.backbone.base_channels': 8, 'model.decode_head.in_channels': 16}
 

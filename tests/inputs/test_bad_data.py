@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import Compose
+from mmengine.registry import TRANSFORMS
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -45,12 +48,19 @@ def _image(write: Callable[[Path], object]) -> Callable:
     return lambda folder, cfg: write(folder / 'images' / '1.png')
 
 
+def _npy(path: Path) -> None:
+    with open(path, 'wb') as file:
+        np.save(file, LABELS)
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-60])
 
 
-def _list(content: bytes) -> Callable:
+def _list(content: bytes, suffix: str = '.png') -> Callable:
     def make(folder, cfg):
+        for path in (folder / 'images').iterdir():
+            path.rename(path.with_suffix(suffix))
         (folder / 'list.txt').write_bytes(content)
         for split in 'train', 'val', 'test':
             cfg[f'{split}_dataloader']['dataset']['ann_file'] = 'list.txt'
@@ -92,11 +102,14 @@ def _tiff(pixels):
     return make
 
 
-def _floats(folder, cfg):
-    for split in 'train', 'val', 'test':
-        cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.tif'
-    for name in '01':
-        Image.fromarray(np.zeros((44, 60), np.float32)).save(folder / 'images' / f'{name}.tif')
+def _floats(*shape: int):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.tif'
+        for name in '01':
+            tifffile.imwrite(folder / 'images' / f'{name}.tif', np.zeros(shape, np.float32),
+                             photometric='rgb' if len(shape) == 3 else 'minisblack')
+    return make
 
 
 def _without_labels(folder, cfg):
@@ -159,6 +172,24 @@ def _dropped(folder, cfg):
         cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='DropMyTransparency'))
 
 
+def _arrays(pixels: np.ndarray):
+    def make(folder, cfg):
+        np.save(folder / 'images' / '0.npy', COLOUR)
+        np.save(folder / 'images' / '1.npy', pixels)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['img_suffix'] = '.npy'
+            cfg[f'{split}_dataloader']['dataset']['pipeline'][0]['type'] = 'LoadMyArray'
+    return make
+
+
+def _distorted(pixels: np.ndarray, step: dict | None = None):
+    def make(folder, cfg):
+        _arrays(pixels)(folder, cfg)
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, step or dict(type='PhotoMetricDistortion'))
+    return make
+
+
 def _two_crops(folder, cfg):
     for split in 'train', 'val', 'test':
         cfg[f'{split}_dataloader']['dataset']['pipeline'].insert(2, dict(type='RandomCrop', crop_size=(0.5, 0.5)))
@@ -187,6 +218,35 @@ def _type(name: str) -> Callable:
     def make(folder, cfg):
         for split in 'train', 'val', 'test':
             cfg[f'{split}_dataloader']['dataset']['type'] = name
+    return make
+
+
+@TRANSFORMS.register_module()
+class NeedsAPackage(BaseTransform):
+    def __init__(self):
+        raise RuntimeError('the package is not installed')
+
+    def transform(self, results: dict) -> dict:
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadByAPackage(NeedsAPackage):
+    pass
+
+
+def _step(index: int, **step):
+    def make(folder, cfg):
+        for split in 'train', 'val', 'test':
+            cfg[f'{split}_dataloader']['dataset']['pipeline'][index:index] = [step]
+    return make
+
+
+def _classes(*classes: str, splits: tuple[str, ...] = ('val', 'test'), **head):
+    def make(folder, cfg):
+        for split in splits:
+            cfg[f'{split}_dataloader']['dataset']['metainfo'] = dict(classes=list(classes)) if classes else {}
+        cfg.model.decode_head.update(head)
     return make
 
 
@@ -229,7 +289,20 @@ FAULTS = {
                               'labels/1.png: the label map has 60 x 50 pixels', 'not of the size'),
     'fractions': Fault(_tiff(np.full((44, 60), 0.5, np.float32)), 'holds 0.5, and mmseg keeps', 'fractions'),
     'ids beyond 8 bits': Fault(_tiff(np.full((44, 60), 1024, np.uint16)), 'holds 1024, and mmseg', 'beyond 8 bits'),
-    'floats': Fault(_floats, 'cannot read the image', 'has floats, which OpenCV reads only'),
+    'ids of 255 modulo 256': Fault(_tiff(np.full((44, 60), 511, np.uint16)), 'holds 511, and mmseg',
+                                   'values beyond 8 bits (0 to 255), which training refuses'),
+    'a void of -1': Fault(_tiff(np.full((44, 60), -1, np.int32)), 'holds -1, and mmseg',
+                          'values beyond 8 bits (0 to 255), which training refuses'),
+    'colours of floats': Fault(_floats(44, 60, 3), "has floats, which OpenCV reads only with color_type='unchanged'",
+                               'of another kind than the pipeline loads'),
+    'floats': Fault(_floats(44, 60), "has floats, which OpenCV reads only with color_type='unchanged'",
+                    'of another kind than the pipeline loads'),
+    'labels of NumPy': Fault(_label(_npy), 'is an array of NumPy, which only a transform of your own loads',
+                             'label map: of another kind than the pipeline loads'),
+    'arrays of objects': Fault(_arrays(COLOUR.astype(object)), 'LoadMyArray cannot read the image: Object arrays',
+                               'otherwise the steps of train_dataloader.dataset.pipeline that load them do not fit'),
+    'bands first': Fault(_arrays(COLOUR.transpose(2, 0, 1)), 'its bands lie first, and must be the last axis',
+                         '1 image: the bands lie first, and must be the last axis'),
     'no labels loaded': Fault(_without_labels, 'loads labels', 'loads labels'),
     'labels resized': Fault(_resized_labels, 'Resize stands behind LoadAnnotations', 'Resize stands behind'),
     'list in Latin-1': Fault(_list('\u00e4\n'.encode('latin-1')), 'is not in UTF-8', 'is not in UTF-8'),
@@ -245,8 +318,26 @@ FAULTS = {
                                   'no step of the pipeline sets ori_shape and img_shape'),
     'a step that drops a channel': Fault(_dropped, 'images/0.png: the image has 3 channels behind DropMyTransparency',
                                          'the image has 3 channels behind DropMyTransparency, which got 4'),
+    '16 bits distorted': Fault(_distorted(COLOUR.astype(np.uint16) * 200),
+                               'images/1.npy: PhotoMetricDistortion makes whole numbers from 0 to 255 of any image, '
+                               'and this one holds 51000: take', '1 image: PhotoMetricDistortion makes'),
+    'decibels distorted': Fault(_distorted(COLOUR / np.float32(-20)), 'this one holds -12.75: take',
+                                'this one holds -12.75'),
+    'fractions distorted': Fault(_distorted(COLOUR / np.float32(255)), 'this one holds fractions, at most 1: take',
+                                 'holds fractions, at most 1'),
+    'perhaps distorted': Fault(
+        _distorted(COLOUR * np.float32(2), dict(type='RandomApply', transforms=[dict(type='PhotoMetricDistortion')])),
+        'this one holds 510: take', 'this one holds 510'),
+    'bands distorted': Fault(_distorted(COLOUR[..., :2]), 'takes images of 3 channels, and this one has 2',
+                             'this one has 2 as it is loaded'),
     'a step that fails': Fault(_two_crops, 'images/0.png: RandomCrop of the pipeline fails',
                                'RandomCrop of the pipeline fails'),
+    'a loading step that needs a package': Fault(
+        _step(0, type='LoadByAPackage'), 'LoadByAPackage in the pipeline of ', 'LoadByAPackage in the pipeline of tr'),
+    'a step that needs a package': Fault(_step(2, type='NeedsAPackage'), 'NeedsAPackage in the pipeline of ',
+                                         'the package is not installed'),
+    'a step with wrong settings': Fault(_step(2, type='RandomFlip', prob=7), 'RandomFlip in the pipeline of ',
+                                        'cannot be built'),
     'items of my own': Fault(_type('MyItems'), 'images/0.png, number 0 of the data set (MyItems): reading it fails: '
                              'IndexError: string index out of range (' + __file__, 'images/0.png, number 0 of'),
     'preparation of my own': Fault(_type('MyPreparation'), 'images/0.png, number 0 of the data set (MyPreparation)',
@@ -259,16 +350,35 @@ FAULTS = {
                                 'a tuple instead of a list'),
     'zero reduced in one': Fault(_concatenated(reduce_zero_label=True), "ignore_keys=['reduce_zero_label'] in ",
                                  'reduce_zero_label is True in'),
+    'no classes': Fault(_classes(), '_dataloader.dataset has no classes, which ',
+                        'val_dataloader.dataset has no classes'),
+    'fewer classes in val': Fault(
+        _classes(*'abc'), 'model.decode_head has num_classes=5, and ', 'val_dataloader.dataset has 3 classes'),
+    'order of classes in val': Fault(
+        _classes(*'bacde'), 'has the classes of train_dataloader.dataset in another order: 0 is b in this, and a in '
+        'that', 'val_dataloader.dataset has the classes of train_dataloader.dataset in another order'),
+    'three classes of one output': Fault(
+        _classes(*'abc', num_classes=2, out_channels=1), 'model.decode_head has num_classes=2, and ', 'has 3 classes'),
     'balanced classes': Fault(_balanced, 'BaseSegDataset does not say which these are', 'it has no get_cat_ids'),
     'empty folder': Fault(lambda folder, cfg: [path.unlink() for path in (folder / 'images').iterdir()],
                           'there are no images in', 'there are no images in'),
     'wrong suffix': Fault(_suffix, "ends in .png.\n  2 end in .bmp: set", 'ends in .png'),
     'empty list': Fault(_list(b''), 'list.txt names no images', 'list.txt names no images'),
     'list with suffixes': Fault(_list(b'0.png\n1.png\n'), 'have a suffix (0.png)', 'have a suffix (0.png)'),
+    'list of two names': Fault(_list(b'0 0\n1 1\n'), "has several columns ('0 0')", 'has several columns'),
+    'list of two files': Fault(_list(b'0.png 0.png\n'), 'has several columns', 'has several columns'),
+    'list with another suffix': Fault(_list(b'0.jpg\n', '.jpg'), 'have a suffix (0.jpg), and .png is added',
+                                      "and set train_dataloader.dataset.img_suffix='.jpg'"),
+    'list with a suffix that no image has': Fault(_list(b'0.jpg\n'), 'have a suffix (0.jpg), and .png is added',
+                                                  "sed -i 's/.jpg$//'"),
+    'list of whole paths': Fault(_list(b'/data/0\n'), 'has whole paths (/data/0)', 'has whole paths'),
+    'list with the folder': Fault(_list(b'images/0\n'), 'begin with the folder images (images/0)',
+                                  'begin with the folder images'),
     'list with a blank line': Fault(_list(b'0\n\n1\n'), 'line 2 of', 'line 2 of'),
     'list with a byte order mark': Fault(_list(b'\xef\xbb\xbf0\n1\n'), 'byte order mark', 'byte order mark'),
     'list with a missing image': Fault(_list(b'0\n7\n'), 'there is no image', 'missing'),
-    'reduced twice': Fault(_reduced_twice, 'reduce_zero_label', 'reduce_zero_label'),
+    'reduced twice': Fault(_reduced_twice, 'dataset: reduce_zero_label=True in LoadAnnotations, and False in the ',
+                           'reduce_zero_label=True in LoadAnnotations'),
     'a side of one pixel': Fault(_thin, 'labels/1.png: a side of the label map has 1 pixel', 'a side of 1 pixel'),
     'sizes in a batch of testing': Fault(_sizes, 'set batch_size=1 in val_dataloader', 'batch_size=2, and the images'),
 }
@@ -360,6 +470,18 @@ def test_a_pipeline_of_several_pictures_is_for_tta(write, capsys):
     code, printed = _ended(capsys, 'test', write(Fault(augmented, '', '')), 'weights.pth')
     assert code == 2
     assert 'put it into tta_pipeline, which test --tta uses' in printed
+
+
+def test_a_dark_corner_is_no_image_of_fractions():
+    pixels = np.full((8, 8, 3), 0.5, np.float32)
+    pixels[6:] = 200
+    crop = type('MyCrop', (), dict(__call__=lambda self, data: dict(data, img=data['img'][:4])))()
+    pipeline = CheckedPipeline(Compose([lambda data: dict(data, img=pixels), crop,
+                                        dict(type='mmseg.PhotoMetricDistortion')]))
+    assert pipeline(dict(img_path='a.tif'))['img'].shape == (4, 8, 3)
+    pixels[6:] = 1
+    with pytest.raises(DataError, match=r'fractions, at most 0\.5'):
+        pipeline(dict(img_path='a.tif'))
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

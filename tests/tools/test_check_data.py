@@ -3,8 +3,10 @@
 import os
 import shutil
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from mmseg_attn.common.errors import UserError
@@ -124,6 +126,38 @@ def test_deep_label_maps_that_are_read_right(data, check):
     assert code == 0
     assert 'warning: 1 label map: more than 8 bits' in log
     assert 'trainannot/train1.png: I;16' in log
+
+
+def _deep(path):
+    Image.fromarray(np.full((HEIGHT, WIDTH), 4095, np.uint16)).save(path, 'PNG')
+
+
+def _deep_colours(path):
+    cv2.imwrite(str(path.with_suffix('.png')), np.full((HEIGHT, WIDTH, 3), 4095, np.uint16))
+    path.with_suffix('.png').rename(path)
+
+
+def _pages(kinds: list[int]):
+    def save(path):
+        pictures = [Image.fromarray(np.full((HEIGHT, WIDTH), 7, np.uint8)) for _ in kinds]
+        tifffile.imwrite(path, np.asarray(pictures[0]), subfiletype=kinds[0], photometric='minisblack')
+        for picture, kind in zip(pictures[1:], kinds[1:], strict=True):
+            tifffile.imwrite(path, np.asarray(picture), subfiletype=kind, photometric='minisblack', append=True)
+    return save
+
+
+@pytest.mark.parametrize(('save', 'said'), [
+    (_deep, '1 image: 16 bits, of which this loading keeps the upper 8'),
+    (_deep_colours, '1 image: 16 bits, of which this loading keeps the upper 8'),
+    (lambda path: tifffile.imwrite(path, np.zeros((HEIGHT, WIDTH, 3), np.uint16), photometric='rgb'),
+     '1 image: 16 bits'),
+    (_pages([0, 0]), '1 image: several pages, of which the first alone is read'),
+    (_pages([0, 1]), '')])
+def test_what_is_lost_of_an_image(data, check, save, said):
+    save(_file(data, IMAGE))
+    code, log = check()
+    assert code == 0
+    assert (f'warning: {said}' in log) if said else ('Training is sensible: 0 errors, 0 warnings' in log)
 
 
 def test_an_empty_folder(data, check):
