@@ -24,7 +24,8 @@ CONTENT = dict(version=1, train=800, val=100)
 class ContextShapesDataset(BaseSegDataset):
     """Grey shapes whose class is the colour of a key that no local window contains together with them.
 
-    The images are drawn on first use into ``data_root``, in the layout of PASCAL VOC, the same on every machine.
+    The images are drawn on first use into ``data_root``, in the layout of PASCAL VOC, the same on every machine. With
+    ``lazy_init`` that is when :meth:`full_init` is called.
 
     Args:
         data_root: where the data set is or shall be.
@@ -47,9 +48,13 @@ class ContextShapesDataset(BaseSegDataset):
 
     def __init__(self, data_root: str = DATA_ROOT, ann_file: str = 'ImageSets/Segmentation/train.txt',
                  data_prefix: dict | None = None, **kwargs):
-        generate_if_needed(Path(data_root))
+        self.root = Path(data_root)
         data_prefix = data_prefix or dict(img_path='JPEGImages', seg_map_path='SegmentationClass')
         super().__init__(data_root=data_root, ann_file=ann_file, data_prefix=data_prefix, img_suffix='.png', **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        generate_if_needed(self.root)
+        return super().load_data_list()
 
 
 def generate_if_needed(root: Path) -> None:

@@ -29,7 +29,7 @@ def test_a_config_for_data_of_your_own(tmp_path):
         assert dataset.type == 'BaseSegDataset'
         assert dataset.ignore_index == 255
         assert dataset.metainfo.classes == ('road', 'car', 'other')
-    assert check_settings(cfg, []) == []  # heads, padding and evaluators ignore the same
+    assert check_settings(cfg, [], []) == []  # heads, padding and evaluators ignore the same
     init_default_scope('mmseg')
     model = MODELS.build(cfg.model)
     assert model.decode_head.num_classes == model.auxiliary_head.num_classes == 3

@@ -49,7 +49,7 @@ def _config(train: list[dict], val: list[dict], **val_settings) -> Config:
 
 # The others share their pipelines; the full run takes all.
 @pytest.mark.parametrize('path', [
-    pytest.param(path, marks=() if path.parent != FOLDER or path.stem.startswith('emanet') else pytest.mark.slow)
+    pytest.param(path, marks=() if path.stem.startswith('emanet') else pytest.mark.slow)
     for pattern in ('*.py', 'official/*.py', 'recipes/*.py') for path in sorted(FOLDER.glob(pattern))],
     ids=lambda path: str(path.relative_to(FOLDER)))
 def test_no_false_alarm(path):

@@ -80,6 +80,13 @@ def test_drawn_on_first_use_the_same_every_time(tmp_path, small):
     assert set(np.unique(label)) <= {0, 1, 2, 3, 4}
 
 
+def test_nothing_is_drawn_to_look_at_a_config(tmp_path, small):
+    dataset = ContextShapesDataset(data_root=str(tmp_path / 'data'), lazy_init=True, pipeline=[])
+    assert not (tmp_path / 'data').exists()
+    dataset.full_init()
+    assert len(dataset) > 0
+
+
 def test_an_interrupted_generation_is_redone(tmp_path, small, monkeypatch):
     root = tmp_path / 'shapes'
 

@@ -18,8 +18,10 @@ from .kinds import KINDS, config_of, write_files
 
 HOOK = dict(type='SegVisualizationHook')
 VISUALIZER = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], alpha=0.5)
-FOREIGN = 'arrays', 'bands', 'floats of three channels', '32 bits', 'shapes of arrays'
-USUAL = 'colour', 'turned', '16 bits in 8', 'floats', 'resized'
+FOREIGN = 'arrays', *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    'bands', 'floats of three channels', '32 bits', 'shapes of arrays'))
+USUAL = 'turned', *(pytest.param(name, marks=pytest.mark.slow) for name in (
+    'colour', '16 bits in 8', 'floats', 'resized'))
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def write(tmp_path, monkeypatch):
         cfg.update(train_cfg=dict(type='IterBasedTrainLoop', max_iters=1, val_interval=1),
                    visualizer=dict(VISUALIZER, name=str(tmp_path)))
         cfg.default_hooks.visualization = dict(HOOK, **hook)
+        cfg.experiment_name = tmp_path.name  # runs of one name within a second share a logger
         cfg.dump(tmp_path / 'config.py')
         torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'weights.pth')
         return cfg
