@@ -63,7 +63,7 @@ def own_labelling(pipeline: list[dict], where: str = PIPELINE) -> tuple[dict, ..
     places = [i for i, step in enumerate(pipeline) if reads_labels(step)]
     if not places:
         # One of the user's own may do it under any name.
-        return tuple(pipeline) if any(_is_own(build_step(step, where)) for step in pipeline) else ()
+        return tuple(pipeline) if any(is_own(class_of_step(step)) for step in pipeline) else ()
     end = places[0] + 1
     while end in places:  # what maps the labels right behind their loading
         end += 1
@@ -86,9 +86,19 @@ def name_of_step(step: dict) -> str:
     return name.rpartition('.')[2] if isinstance(name, str) else getattr(name, '__name__', str(name))
 
 
+def class_of_step(step: dict) -> Any:
+    """None where no transform has the name."""
+    return TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
+
+
+def is_own(cls: Any) -> bool:
+    """Whether a transform is the user's own, which may do anything."""
+    return getattr(cls, '__module__', '').partition('.')[0] not in (*OPENMMLAB, 'mmseg_attn')
+
+
 def reads_labels(step: dict) -> bool:
     """Whether a step loads labels, or maps those that are loaded: by its class or its name."""
-    cls = TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
+    cls = class_of_step(step)
     is_subclass = isinstance(cls, type) and issubclass(cls, BaseLoadAnnotations)
     return is_subclass or any(word in name_of_step(step) for word in LABEL_WORDS)
 
@@ -119,11 +129,7 @@ def _loads(numbered: tuple[int, Any]) -> bool:
     """Whether a transform reads files: by its name, or as one of the user's own that comes first."""
     place, step = numbered
     return (isinstance(step, LoadImageFromFile) or type(step).__name__.startswith('Load')
-            or (_is_own(step) and place == 0))
-
-
-def _is_own(step: object) -> bool:
-    return type(step).__module__.partition('.')[0] not in (*OPENMMLAB, 'mmseg_attn')
+            or (is_own(type(step)) and place == 0))
 
 
 def _is_usual(step: Any) -> bool:

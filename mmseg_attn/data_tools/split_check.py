@@ -7,9 +7,8 @@ from typing import Any
 import mmcv
 from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
-from mmseg.registry import TRANSFORMS
 
-from mmseg_attn.common.loading_steps import OPENMMLAB, name_of_step, own_loading, reads_labels
+from mmseg_attn.common.loading_steps import class_of_step, is_own, name_of_step, own_loading, reads_labels
 
 from .config_data import ConfigData
 from .findings import Finding, Level
@@ -52,7 +51,7 @@ class _Side:
         self.steps = [*data.pipeline, *outer]
         self.nested = list(_nested(self.steps))
         self.names = {name_of_step(step) for step in self.nested}
-        self.own = [name_of_step(step) for step in self.steps if _is_own(step) and not reads_labels(step)
+        self.own = [name_of_step(step) for step in self.steps if is_own(class_of_step(step)) and not reads_labels(step)
                     and not any(word in name_of_step(step) for word in HARMLESS)]
 
     @property
@@ -77,7 +76,7 @@ def _loading_of(pipeline: list[dict]) -> list[dict]:
     """Classes of the steps, and the settings of mmcv's; those of the user's own may differ for good reasons."""
     steps = own_loading(pipeline) or [step for step in pipeline if not reads_labels(step)][:1]
     return [dict(type=name_of_step(step), **({key: step.get(key, usual) for key, usual in LOADING.items()}
-                                             if _class_of(step) is LoadImageFromFile else {})) for step in steps]
+                                             if class_of_step(step) is LoadImageFromFile else {})) for step in steps]
 
 
 def _shown(loading: list[dict], other: list[dict]) -> str:
@@ -150,13 +149,5 @@ def _steps_of_wrappers(dataset: dict) -> list[dict]:
                                                                  for step in _steps_of_wrappers(each))]
 
 
-def _class_of(step: dict) -> Any:
-    return TRANSFORMS.get(step['type']) if isinstance(step.get('type'), str) else step.get('type')
-
-
 def _resizes(step: dict) -> bool:
-    return _is_own(step) or any(word in name_of_step(step) for word in SIZING)
-
-
-def _is_own(step: dict) -> bool:
-    return getattr(_class_of(step), '__module__', '').partition('.')[0] not in (*OPENMMLAB, 'mmseg_attn')
+    return is_own(class_of_step(step)) or any(word in name_of_step(step) for word in SIZING)

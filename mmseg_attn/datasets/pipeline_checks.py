@@ -1,14 +1,10 @@
 """Whether the steps of the pipelines can be built, and stand in an order that works."""
 
-from mmcv.transforms import TRANSFORMS as MMCV_TRANSFORMS
-from mmseg.registry import TRANSFORMS
-
-from mmseg_attn.common.loading_steps import build_step, name_of_step
+from mmseg_attn.common.loading_steps import build_step, class_of_step, is_own, name_of_step
 
 from .wrappers import inside_of, metainfo_of
 
 RESIZING = 'Resize', 'RandomResize', 'ResizeShortestEdge', 'ResizeToMultiple', 'RandomChoiceResize'
-TRANSFORMS_OF_OPENMMLAB = frozenset({*TRANSFORMS.module_dict, *MMCV_TRANSFORMS.module_dict})
 
 
 def check_steps(dataset: dict, where: str) -> None:
@@ -26,9 +22,10 @@ def check_steps(dataset: dict, where: str) -> None:
 
 def problem_of_steps(dataset: dict, loader: str) -> tuple[str, str] | None:
     """What is wrong with the order of the steps by which labels are read; {where} is the place of the data set."""
-    steps = [name_of_step(step) for step in dataset.get('pipeline') or [] if isinstance(step, dict)]
-    if not steps or steps[-1] != 'PackSegInputs' or any(name not in TRANSFORMS_OF_OPENMMLAB for name in steps):
-        return None  # with steps of the user's own, which may do anything
+    pipeline = [step for step in dataset.get('pipeline') or [] if isinstance(step, dict)]
+    steps = list(map(name_of_step, pipeline))
+    if not steps or steps[-1] != 'PackSegInputs' or any(map(is_own, map(class_of_step, pipeline))):
+        return None
     if 'LoadAnnotations' not in steps:
         return ('no step of {where}.pipeline loads labels' if loader == 'train_dataloader' else
                 'no step of {where}.pipeline loads labels, which are needed to evaluate',
