@@ -20,7 +20,7 @@ from .recipe import differing_keys
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
 # The training writes its config, with these, over ours.
-ADDED_KEYS = {'launcher', 'resume', 'work_dir', 'default_hooks.checkpoint.type'}
+ADDED_KEYS = {'launcher', 'resume', 'work_dir', 'default_hooks.checkpoint.type', 'default_hooks.visualization.type'}
 
 
 class TrainingError(RuntimeError):

@@ -1,13 +1,17 @@
 """What is read from the log of a training, and whose folder it is."""
 
+import copy
 import json
 import sys
 
 import pytest
 from mmengine.config import Config
 
+from mmseg_attn.common.config import load_config
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.comparison import runs
+from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
+from mmseg_attn.engine.visualization_hook import show_loaded_images
 
 CONFIG = Config(dict(train_cfg=dict(max_iters=4), randomness=dict(seed=3), size=(4, 4)))
 # Stands for train.py: takes the same arguments, writes what mmengine writes.
@@ -66,6 +70,16 @@ def test_another_config_is_another_training(tmp_path):
     other = Config(dict(CONFIG.to_dict(), train_cfg=dict(max_iters=5)))
     with pytest.raises(UserError, match=r'other settings \(train_cfg.max_iters\)'):
         runs.check_folder(tmp_path / 'a', other)
+
+
+def test_the_hooks_of_train_are_no_other_settings(tmp_path):
+    cfg = load_config('configs/emanet_r18_shapes.py')
+    trained = copy.deepcopy(cfg)
+    use_safe_checkpoints(trained)
+    show_loaded_images(trained)
+    assert trained.default_hooks != cfg.default_hooks
+    trained.dump(tmp_path / runs.CONFIG)
+    runs.check_folder(tmp_path, cfg)
 
 
 def test_seeds_do_not_touch_the_config():
