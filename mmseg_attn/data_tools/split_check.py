@@ -9,6 +9,7 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 
 from mmseg_attn.common.loading_steps import class_of_step, is_own, name_of_step, own_loading, reads_labels
+from mmseg_attn.datasets.wrappers import inside_of
 
 from .config_data import ConfigData
 from .findings import Finding, Level
@@ -144,8 +145,8 @@ def _nested(steps: Any) -> Iterator[dict]:
 
 def _steps_of_wrappers(dataset: dict) -> list[dict]:
     """Of the wrappers around the data sets, such as MultiImageMixDataset."""
-    inner = dataset.get('datasets') or ([dataset['dataset']] if isinstance(dataset.get('dataset'), dict) else [])
-    return [*(dataset.get('pipeline') or [] if inner else []), *(step for each in inner
+    inner = inside_of(dataset, '')
+    return [*(dataset.get('pipeline') or [] if inner else []), *(step for _, each in inner
                                                                  for step in _steps_of_wrappers(each))]
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadAnnotations as BaseLoadAnnotations
 from mmcv.transforms import LoadImageFromFile
 from mmengine.dataset import Compose
 from mmseg.datasets.transforms import LoadAnnotations
@@ -26,7 +25,7 @@ from mmseg_attn.common.image_files import (
     what_else,
 )
 from mmseg_attn.common.inputs import InputError, Passage
-from mmseg_attn.common.loading_steps import LABEL_WORDS, reads_labels
+from mmseg_attn.common.loading_steps import is_for_labels, reads_labels
 
 from .eight_bits import EightBitGuard
 
@@ -153,7 +152,7 @@ def load_labels(steps: tuple[dict, ...], told: dict) -> np.ndarray:
 
 def _explain(error: Exception, transform: object, image: str | None, label: str | None) -> str:
     name = type(transform).__name__
-    loads_labels = isinstance(transform, BaseLoadAnnotations) or any(word in name for word in LABEL_WORDS)
+    loads_labels = is_for_labels(transform)
     if not loads_labels and not name.startswith('Load'):
         return f'{image}: {name} of the pipeline fails: {type(error).__name__}: {reason_of(error)}'
     path, what = (label, 'label map') if loads_labels else (image, 'image')

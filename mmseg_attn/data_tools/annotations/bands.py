@@ -10,11 +10,11 @@ from importlib.util import find_spec
 import numpy as np
 from PIL import Image
 
-from mmseg_attn.common.image_files import ImageFileError, reason_of
+from mmseg_attn.common.image_files import TIFF, ImageFileError, reason_of
 
 from .content import Size
 
-MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # the last two of BigTIFF
+MAGIC = (*TIFF, b'II+\0', b'MM\0+')  # the last two of BigTIFF
 PAGE = '"Images of other kinds" in docs/your_own_data.md'
 
 
