@@ -15,7 +15,7 @@ import argparse
 import os
 from pathlib import Path
 
-from mmseg_attn.common.arguments import add_cfg_options, add_device, check_at_least, check_device
+from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_device, check_at_least, check_device
 from mmseg_attn.common.errors import INTERRUPTED, UserError
 from mmseg_attn.common.shipped import configs_folder
 
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--own-schedules', action='store_true', help='let the configs differ in their schedules')
     parser.add_argument('--samples', type=int, default=4, help='images whose predictions are shown (default: 4)')
     parser.add_argument('--work-dir', type=Path, help='folder of all (default: work_dirs/compare_<data>)')
+    add_amp(parser)
     add_device(parser, 'where costs are measured and predictions made; trainings take a GPU if there is one')
     add_cfg_options(parser, 'all configs, over those of the recipe')
 
@@ -55,7 +56,8 @@ def main(args: argparse.Namespace) -> int:
     name = 'own' if args.configs else args.data or 'shapes'
     work_dir = args.work_dir or Path('work_dirs') / f'compare_{name}'
     recipe = args.recipe or (RECIPES.get(name) and configs_folder() / RECIPES[name])
-    configs = {head: prepare(path, recipe, args.cfg_options, args.iters) for head, path in paths_of(args).items()}
+    configs = {head: prepare(path, recipe, args.cfg_options, args.iters, args.amp)
+               for head, path in paths_of(args).items()}
     check_equal(configs, args.own_schedules)
     for head, cfg in configs.items():
         for seed in args.seeds:

@@ -13,7 +13,7 @@ import argparse
 import os.path as osp
 from pathlib import Path
 
-from mmseg_attn.common.arguments import add_bands, add_cfg_options, add_device, check_bands, check_device
+from mmseg_attn.common.arguments import add_amp, add_bands, add_cfg_options, add_device, check_bands, check_device
 from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--no-legend', action='store_true', help='leave the names of the classes out of overlays')
     add_bands(parser)
     parser.add_argument('--overwrite', action='store_true', help='replace results that exist')
+    add_amp(parser)
     add_device(parser)
     add_cfg_options(parser)
 
@@ -36,6 +37,7 @@ def main(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from mmseg_attn.checkpoints import load_model
+    from mmseg_attn.common.amp import amp_dtype, describe_amp
     from mmseg_attn.common.classes import datasets_in
     from mmseg_attn.common.config import load_config
     from mmseg_attn.inference.batch import Batch, plan
@@ -50,9 +52,12 @@ def main(args: argparse.Namespace) -> int:
     _, suffix = osp.splitext(f'x{dataset.get("img_suffix") or ""}')
     jobs = plan(args.source, args.out, probabilities=args.probabilities, frame_masks=args.frame_masks,
                 overwrite=args.overwrite, console=console, suffix=suffix)
+    dtype = amp_dtype(cfg, device) if args.amp else None
+    if dtype:
+        console.print(describe_amp(device, dtype))
     with console.status('loading'):
         model = load_model(args.config, args.checkpoint, device, args.cfg_options)
-        predictor = Predictor(model, args.probabilities)
+        predictor = Predictor(model, args.probabilities, dtype)
     painter = Painter(**model.dataset_meta, opacity=args.opacity, legend=not args.no_legend, bands=bands)
     batch = Batch(jobs, predictor, painter)
     try:

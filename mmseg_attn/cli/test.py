@@ -10,7 +10,7 @@ import argparse
 import os.path as osp
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.arguments import add_cfg_options, add_launcher
+from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_launcher
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_file
 
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--show-dir', metavar='DIR', help='save pictures of ground truth and prediction there')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
     parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
+    add_amp(parser)
     add_cfg_options(parser)
     add_launcher(parser)
 
@@ -39,6 +40,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config import load_config
     from mmseg_attn.common.config_checks import check_config
     from mmseg_attn.datasets.listing import check_listings
+    from mmseg_attn.engine.amp import test_with_amp
     from mmseg_attn.engine.checkpoint_hook import check_measured
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
@@ -49,9 +51,12 @@ def main(args: argparse.Namespace) -> None:
     check_listings(cfg, 'test_dataloader')
     add_palettes(cfg)
     _apply(cfg, args)
+    amp = test_with_amp(cfg) if args.amp else None
     show_loaded_images(cfg)
     prepare_launch(cfg, args.launcher, args.local_rank)
     runner = Runner.from_cfg(cfg)
+    if amp:
+        runner.logger.info(amp)
     runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))
     with endable(runner):
         metrics = runner.test()

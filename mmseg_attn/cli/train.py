@@ -13,7 +13,7 @@ import shlex
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.arguments import add_cfg_options, add_launcher
+from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_launcher
 from mmseg_attn.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='continue from the given checkpoint, or from the newest whole one in the work dir; without any, start')
     parser.add_argument(
         '--overwrite', action='store_true', help='remove the checkpoints of an earlier training from the work dir')
-    parser.add_argument('--amp', action='store_true', help='automatic mixed precision; needs a GPU')
+    add_amp(parser)
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
         help="scale the learning rate with the batch size, from the config's auto_scale_lr.base_batch_size")
@@ -47,6 +47,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.common.config_checks import check_config, check_training
     from mmseg_attn.common.files import naming_full_disks
     from mmseg_attn.datasets.listing import check_listings
+    from mmseg_attn.engine.amp import train_with_amp
     from mmseg_attn.engine.batch_size import describe_batch_size
     from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
     from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
@@ -68,6 +69,7 @@ def main(args: argparse.Namespace) -> None:
     check_config(cfg, *loaders)
     check_listings(cfg, *loaders)
     _apply(cfg, args)
+    amp = train_with_amp(cfg, args.amp)
     check_training(cfg)
     add_palettes(cfg)
     use_safe_checkpoints(cfg)
@@ -88,6 +90,8 @@ def main(args: argparse.Namespace) -> None:
         begin = BeginHook(given_up)
         runner.register_hook(begin)
         runner.logger.info(describe_batch_size(cfg, get_world_size()))
+        if amp:
+            runner.logger.info(amp)
         with stoppable(runner, _go_on(args)):
             runner.train()
         end_launch()
@@ -109,8 +113,6 @@ def _go_on(args: argparse.Namespace) -> str:
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
     from mmseg_attn.common.files import require_file
     from mmseg_attn.engine.batch_size import count_accumulation
-    if args.amp:
-        _enable_amp(cfg)
     if args.auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')
@@ -118,13 +120,3 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
     count_accumulation(cfg)
     if cfg.get('load_from') and '://' not in cfg.load_from:
         require_file(cfg.load_from, 'checkpoint')
-
-
-def _enable_amp(cfg: Config) -> None:
-    import torch
-    if not torch.cuda.is_available():
-        raise UserError('--amp needs a GPU, and PyTorch sees none')
-    if cfg.optim_wrapper.type not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise UserError(f'--amp replaces an OptimWrapper; optim_wrapper.type is {cfg.optim_wrapper.type!r}')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

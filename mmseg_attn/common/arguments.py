@@ -38,6 +38,12 @@ def add_launcher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_amp(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision: float16 on a GPU, bfloat16 on a CPU, or '
+        'optim_wrapper.dtype of the config')
+
+
 def add_device(parser: argparse.ArgumentParser, help: str = 'where the model runs') -> None:
     parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the CUDA GPU if there is one, or the CPU')
 

@@ -12,7 +12,9 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from mmseg_attn.benchmark import machine
 from mmseg_attn.checkpoints import load_model
+from mmseg_attn.common.amp import autocast, describe_amp
 from mmseg_attn.common.files import write_text
+from mmseg_attn.engine.amp import dtype_of
 
 from . import curves, report, runs, samples
 from .costs import ROUNDS, measure_costs
@@ -56,10 +58,11 @@ def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], dev
         task = progress.add_task('predictions', total=len(configs) + ROUNDS)
         models = {head: load_model(folder / runs.CONFIG, runs.checkpoint(folder), device)
                   for head, folder in folders.items()}
-        found, shape = samples.predict(models, next(iter(configs.values())), max(count, 1),
-                                       lambda: progress.advance(task))
+        cfg = next(iter(configs.values()))
+        with autocast(device, dtype_of(cfg, device)):
+            found, shape = samples.predict(models, cfg, max(count, 1), lambda: progress.advance(task))
         progress.update(task, description='costs')
-        costs = measure_costs(models, shape, device, lambda: progress.advance(task))
+        costs = measure_costs(models, shape, device, dtype_of(cfg, device), lambda: progress.advance(task))
     size = shape[1:]
     if not count:
         return costs, size, []
@@ -74,12 +77,14 @@ def circumstances(command: str, configs: dict[str, Config], device: str) -> list
     schedules = sorted({cfg.train_cfg.max_iters for cfg in configs.values()})
     batch = cfg.train_dataloader.batch_size
     packages = {name: version for name, version in versions.items() if version is not None}
+    dtype = dtype_of(cfg, device)
     return [
         f'Command: {command}',
         f'All networks have the same backbone ({cfg.model.backbone.type}), data ({cfg.train_dataloader.dataset.type}), '
         f'optimizer ({cfg.optim_wrapper.optimizer.type}) and schedule '
         f'({" or ".join(map(str, schedules))} iterations of {batch} images), but for the head with its losses. The '
         'last checkpoint counts, not the best.',
+        *([] if dtype is None else [f'{describe_amp(device, dtype)}.']),
         f'Machine: {hardware.get("gpu") or hardware["cpu"]}, {hardware["usable_cores"]} CPU cores, '
         f'{torch.get_num_threads()} threads. '
         f'{", ".join(f"{name} {version}" for name, version in packages.items())}.',

@@ -10,6 +10,7 @@ from mmseg.models import BaseSegmentor
 from mmseg_attn.benchmark.flops import count_flops
 from mmseg_attn.benchmark.memory import peak_memory
 from mmseg_attn.benchmark.timing import interleaved_times, quartiles
+from mmseg_attn.common.amp import autocast
 
 ROUNDS = 7
 
@@ -28,30 +29,33 @@ class Cost:
 class _Inference:
     """The network on one image, as :func:`interleaved_times` runs it."""
 
-    def __init__(self, model: BaseSegmentor, image: torch.Tensor):
+    def __init__(self, model: BaseSegmentor, image: torch.Tensor, dtype: torch.dtype | None):
         self.model = model
         self.image = image
+        self.dtype = dtype
 
     def prepare(self) -> None:
         pass
 
     @torch.no_grad()
     def __call__(self) -> None:
-        self.model(self.image, mode='tensor')
+        with autocast(str(self.image.device), self.dtype):
+            self.model(self.image, mode='tensor')
 
 
 def measure_costs(models: dict[str, BaseSegmentor], shape: tuple[int, int, int], device: str,
-                  after_round: Callable[[], None] = lambda: None) -> dict[str, Cost]:
-    """Costs of a forward in evaluation, one image of ``shape`` (C, H, W), in the models' own precision.
+                  dtype: torch.dtype | None = None, after_round: Callable[[], None] = lambda: None) -> dict[str, Cost]:
+    """Costs of a forward in evaluation, one image of ``shape`` (C, H, W).
 
     Args:
         models: name -> model on ``device`` in evaluation mode, without auxiliary head.
         shape: of the image.
         device: where they are.
+        dtype: of autocast; None for none.
         after_round: called after each of the ROUNDS timed rounds.
     """
     image = torch.rand(1, *shape, device=device)
-    steps = {name: _Inference(model, image) for name, model in models.items()}
+    steps = {name: _Inference(model, image, dtype) for name, model in models.items()}
     for step in steps.values():
         step()
     memory = {name: peak_memory(step, torch.device(device)) / 2**20 for name, step in steps.items()}

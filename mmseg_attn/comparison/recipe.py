@@ -8,6 +8,7 @@ from mmseg_attn.common.config import load_config
 from mmseg_attn.common.config_checks import check_config, check_training
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.datasets.listing import check_listings
+from mmseg_attn.engine.amp import train_with_amp
 
 COMPARED_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
                  'param_scheduler', 'custom_hooks', 'load_from')
@@ -17,14 +18,15 @@ IRRELEVANT_KEYS = ('train_cfg.val_interval', )
 SCHEDULE_KEYS = ('train_cfg', 'param_scheduler')
 
 
-def prepare(path: Path, recipe: Path | None, options: dict | None, iters: int | None) -> Config:
-    """A config ready to be trained, but for the seed: with the recipe, the options and the number of iterations.
+def prepare(path: Path, recipe: Path | None, options: dict | None, iters: int | None, amp: bool = False
+            ) -> Config:
+    """A config ready to be trained, but for the seed: with the recipe, the options, the number of iterations and AMP.
 
     The last checkpoint counts, so only the last is kept, and mmseg's IoUMetric becomes ours, which logs the classes.
 
     Raises:
-        UserError: a file is missing, an option does not fit, the data are not there, or the training is not counted in
-            iterations.
+        UserError: a file is missing, an option does not fit, the data are not there, the training is not counted in
+            iterations, or AMP does not work here.
     """
     cfg = load_config(str(path))
     if recipe is not None:
@@ -45,6 +47,7 @@ def prepare(path: Path, recipe: Path | None, options: dict | None, iters: int | 
         cfg.val_evaluator.type = 'mmseg_attn.ClassIoUMetric'
     check_config(cfg, 'train_dataloader', 'val_dataloader')
     check_listings(cfg, 'train_dataloader', 'val_dataloader')
+    train_with_amp(cfg, amp)
     check_training(cfg)
     return cfg
 

@@ -7,6 +7,7 @@ import torch
 from mmseg.models import BaseSegmentor
 from mmseg.structures import SegDataSample
 
+from mmseg_attn.common.amp import autocast
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.pictures import Picture, PictureReader, naming_refusals
 
@@ -32,6 +33,7 @@ class Predictor:
     Args:
         model: from :func:`mmseg_attn.checkpoints.load_model`.
         probabilities: whether predictions have them. They cost memory: two more maps for each class.
+        dtype: of autocast; None for none.
 
     Attributes:
         reader: reads pictures as the config does.
@@ -43,12 +45,14 @@ class Predictor:
             reading an image file.
     """
 
-    def __init__(self, model: BaseSegmentor, probabilities: bool = False):
+    def __init__(self, model: BaseSegmentor, probabilities: bool = False, dtype: torch.dtype | None = None):
         classes = model.dataset_meta['classes']
         if len(classes) > MOST_CLASSES:
             raise UserError(f'the model has {len(classes)} classes, and a palette of PNG only {MOST_CLASSES} colours')
         self.model = model
         self.probabilities = probabilities
+        self.dtype = dtype
+        self.device = str(next(model.parameters()).device)
         self.channels = classes if model.out_channels > 1 else classes[1:]
         self.reader = PictureReader(model.cfg)
         # The EncoderDecoder of this package needs less memory without logits; mmseg's keeps them in any case.
@@ -69,7 +73,7 @@ class Predictor:
     @torch.no_grad()
     def _sample(self, picture: Picture) -> SegDataSample:
         prepared = self.reader.prepare(picture)
-        with naming_refusals(picture):
+        with naming_refusals(picture), autocast(self.device, self.dtype):
             return self.model.test_step({name: [prepared[name]] for name in ('inputs', 'data_samples')})[0]
 
     def _probabilities_of(self, sample: SegDataSample) -> np.ndarray:

@@ -115,6 +115,13 @@ def test_in_a_validation_of_averaged_weights(train, capsys):
 
 
 @pytest.mark.slow
+def test_under_autocast(train, capsys):
+    changes = {'optim_wrapper.type': 'mmseg_attn.CPUAmpOptimWrapper', 'val_cfg.fp16': True}
+    _assert_stops_and_resumes_exactly(train, capsys, SignalHook(2, 'train', signal.SIGUSR1),
+                                      f'after iteration 2 of {ITERS}', 'iter_2.pth', **changes)
+
+
+@pytest.mark.slow
 def test_between_accumulated_gradients(train, capsys):
     changes = {'optim_wrapper.accumulative_counts': 2}
     _assert_stops_and_resumes_exactly(train, capsys, SignalHook(1, 'train', signal.SIGTERM),

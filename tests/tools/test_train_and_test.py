@@ -1,6 +1,7 @@
 """train.py and test.py from an empty folder."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,11 +74,15 @@ def test_one_readable_error(folder, arguments, expected, monkeypatch, capsys):
     assert re.search(expected, fails_here(capsys, 'train', *arguments))
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='--amp works on a GPU')
-def test_amp_without_a_gpu(folder, monkeypatch):
+@pytest.mark.parametrize('command', ['train', 'test', 'compare', 'infer'])
+@pytest.mark.skipif(torch.cuda.is_available(), reason='float16 works on a GPU')
+def test_float16_on_a_cpu(folder, command, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    with pytest.raises(UserError, match='--amp needs a GPU'):
-        run_here('train', NON_LOCAL, '--amp')
+    Path('weights.pth').touch()
+    options = ['--amp', '--cfg-options', 'optim_wrapper.dtype=float16']
+    arguments = dict(train=[NON_LOCAL], test=[NON_LOCAL, 'weights.pth'], compare=['--methods', 'non_local'],
+                     infer=[NON_LOCAL, 'weights.pth', folder / 'data', '--out', 'results'])
+    assert 'On a CPU: optim_wrapper.dtype=bfloat16' in fails_here(capsys, command, *arguments[command], *options)
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 """What the heads share: mmseg's configuration of layers, and the way from backbone features to logits."""
 
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer, build_upsample_layer
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
+
+from mmseg_attn.ops.pixel_attention import float_or_better
 
 # The activation of InPlaceABN, in which many official codes put their norms.
 LEAKY_RELU = dict(type='LeakyReLU', negative_slope=0.01)
@@ -59,6 +62,13 @@ class AttentionHead(BaseDecodeHead):
 
     def cls_seg(self, feat: Tensor) -> Tensor:
         return self.upsample_logits(super().cls_seg(self.upsample_features(feat)))
+
+    def loss_by_feat(self, seg_logits: Any, batch_data_samples: list) -> dict[str, Tensor]:
+        # Rounded to half precision once more, after they are resized, neighbours would become equal.
+        return super().loss_by_feat(float_or_better(seg_logits), batch_data_samples)
+
+    def predict_by_feat(self, seg_logits: Any, batch_img_metas: list[dict]) -> Tensor:
+        return super().predict_by_feat(float_or_better(seg_logits), batch_img_metas)
 
     @torch.no_grad()
     def attention_map(self, inputs: list[Tensor], points: Tensor) -> Tensor:

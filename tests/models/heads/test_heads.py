@@ -63,6 +63,25 @@ def test_predictions_have_the_size_of_the_image(head):
     assert head.eval().predict(_features(), metas, test_cfg=None).shape == (2, 5, 72, 104)
 
 
+@pytest.mark.parametrize('name', HEADS)
+def test_logits_of_half_precision_are_resized_in_float32(name):
+    head = _build(name, SMALL[name][0]).eval()
+    features, metas = _features(1), [dict(img_shape=(70, 100), pad_shape=(72, 104))]
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+        logits = head(features)
+        assert logits.dtype == torch.bfloat16
+        out = head.predict(features, metas, test_cfg=None)
+    torch.testing.assert_close(out, head.predict_by_feat(logits.float(), metas), rtol=0, atol=0)
+
+    samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 72, 104))))]
+    logits, exact = ([convert(x) for x in (logits, logits + 1, logits + 2)] if name == 'DAHead' else convert(logits)
+                     for convert in (torch.clone, torch.Tensor.float))
+    losses, expected = head.loss_by_feat(logits, samples), head.loss_by_feat(exact, samples)
+    for key, value in expected.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(losses[key], value, rtol=0, atol=0)
+
+
 def test_attention_map(head):
     weights = head.eval().attention_map(_features(), torch.tensor([[0, 0], [8, 12]]))
     assert weights.shape == (2, 2, 9, 13)
