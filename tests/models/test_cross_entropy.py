@@ -64,3 +64,11 @@ def test_no_pixel_counts():
     assert loss == 0
     loss.backward()
     assert not logits.grad.any()
+
+
+def test_class_weights_move_with_the_model_and_stay_out_of_checkpoints():
+    loss = PixelCrossEntropyLoss([0.3, 1.0])
+    assert not loss.state_dict()
+    with torch.device('meta'):
+        logits, label = torch.empty(1, 2, 3, 3), torch.empty(1, 3, 3, dtype=torch.long)
+    assert loss.to('meta')(logits, label).device.type == 'meta'
