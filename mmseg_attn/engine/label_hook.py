@@ -11,7 +11,7 @@ from torch import Tensor
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import HOOKS
 
-from .labels import SeenClasses, padding_problem, refuse_single_class
+from .labels import SeenClasses, has_other_labels, padding_problem, refuse_single_class
 
 # Of a training, to see whether its labels hold more than one class.
 LOOKED_AT = 50
@@ -134,9 +134,8 @@ def _labels_in(data_batch: dict | None) -> list[tuple[str, Tensor]]:
 
 def _check_labels(labels: list[tuple[str, Tensor]], num_classes: int, ignored: int | None) -> None:
     for path, label in labels:
-        wrong = label[((label >= num_classes) | (label < 0)) & (label != ignored)]
-        if len(wrong):
-            values = wrong.unique().tolist()
+        if has_other_labels(label.long().cpu().numpy(), num_classes, ignored):
+            values = [v for v in label.unique().tolist() if not 0 <= v < num_classes and v != ignored]
             raise UserError(
                 f'{path} holds the values {values[:10]}, which are no classes: '
                 f'the head has {num_classes} (0 to {num_classes - 1}), and {ignored} is ignored.\n'

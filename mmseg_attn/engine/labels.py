@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
@@ -45,6 +46,19 @@ class SeenClasses:
         return (f'hold {held}{beside} and the head has {self.num_classes} classes: nothing else is learnt or measured, '
                 f'and an mIoU of 100 means nothing.{meant} "mmseg-attn check_data CONFIG" shows what all label maps '
                 'hold')
+
+
+def has_other_labels(label: np.ndarray, num_classes: int, ignored: int | None) -> bool:
+    """Whether integers hold any but 0 to ``num_classes - 1`` and ``ignored``.
+
+    It is asked of every batch while the GPU waits: two passes that make no copy of the labels.
+    """
+    # Without their sign, negative numbers are large ones.
+    label = np.ascontiguousarray(label).view(f'u{label.itemsize}')
+    others = label.size - np.count_nonzero(label < num_classes)
+    if others and ignored is not None and not 0 <= ignored < num_classes:
+        others -= np.count_nonzero(label == ignored % 2**(8 * label.itemsize))
+    return bool(others)
 
 
 def padding_problem(preprocessor: nn.Module, inputs: list[Tensor]) -> tuple[int, str] | None:
