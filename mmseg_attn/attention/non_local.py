@@ -41,24 +41,56 @@ from .layers import (
 
 MODES = ('embedded_gaussian', 'gaussian', 'dot_product', 'concatenation')
 SUB_SAMPLES = (None, 'before', 'after')
+# Short enough to be summed in parallel on a GPU, and in float32.
+BLOCK_KEYS = 128
 
 
 def concatenation_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """``sum_j relu(a_i + b_j) v_j / M`` for ``a = query`` (B, N), ``b = key`` (B, M), ``v = value`` (B, M, E).
 
     The term of key j enters where ``b_j > -a_i``. With the keys in descending order those are the first few, so that
-    two running sums hold every possible result: O((N + M) (log M + E)) instead of O(N M E), and no N x M tensor.
+    running sums hold every possible result: O((N + M) (log M + E)) instead of O(N M E), and no N x M tensor. With
+    c the largest key of the block of :data:`BLOCK_KEYS` keys in which they end,
+
+        sum_j (a_i + b_j) v_j = (a_i + c) sum_j v_j + sum_j (b_j - c) v_j
+
+    where no factor before that block is negative, so that little cancels and float32 is enough.
     """
-    dtype = torch.promote_types(query.dtype, torch.float64)  # differences of long running sums
-    key, order = key.to(dtype).sort(dim=1, descending=True)
-    query = query.to(dtype)
-    sorted_value = value.to(dtype).gather(1, order[..., None].expand_as(value))
-    sums = torch.cat([sorted_value, key[..., None] * sorted_value], dim=2).cumsum(dim=1)
-    sums = F.pad(sums, (0, 0, 1, 0))
-    active = torch.searchsorted(-key.detach().contiguous(), query.detach().contiguous())
-    sums = sums.gather(1, active[..., None].expand(-1, -1, sums.shape[2]))
-    sum_value, sum_key_value = sums.chunk(2, dim=2)
-    return ((query[..., None] * sum_value + sum_key_value) / key.shape[1]).to(value.dtype)
+    out_dtype = value.dtype
+    query, key, value = float_or_better(query), float_or_better(key), float_or_better(value)
+    key, order = key.sort(dim=1, descending=True)
+    value = value.gather(1, order[..., None].expand_as(value))
+    num_active = torch.searchsorted(-key.detach().contiguous(), query.detach().contiguous())
+    # One more than is needed: a graph with free sizes cannot tell one block from many.
+    num_blocks = key.shape[1] // BLOCK_KEYS + 2
+    padding = num_blocks * BLOCK_KEYS - key.shape[1]
+    blocks = F.pad(key, (0, padding)).unflatten(1, (num_blocks, BLOCK_KEYS))
+    values = F.pad(value, (0, 0, 0, padding)).unflatten(1, (num_blocks, BLOCK_KEYS))
+    largest = blocks[:, :, 0]
+    terms = torch.cat([values, (blocks - largest[:, :, None])[..., None] * values], dim=3)
+    sums = (_running_sums(terms) + _sums_before(terms, largest)[:, :, None]).flatten(1, 2)
+
+    last = (num_active - 1).clamp(min=0)
+    sum_value, sum_key_value = sums.gather(1, last[..., None].expand(-1, -1, sums.shape[2])).chunk(2, dim=2)
+    factor = query + largest.gather(1, last // BLOCK_KEYS)
+    out = (factor[..., None] * sum_value + sum_key_value) / key.shape[1]
+    return out.masked_fill((num_active == 0)[..., None], 0).to(out_dtype)
+
+
+def _running_sums(terms: Tensor) -> Tensor:
+    """Along the keys of each block, of (B, blocks, keys, 2 E)."""
+    if terms.is_cuda and torch.are_deterministic_algorithms_enabled():
+        # PyTorch's own has no deterministic form on a GPU.
+        return terms.new_ones(terms.shape[2], terms.shape[2]).tril() @ terms
+    return terms.cumsum(dim=2)
+
+
+def _sums_before(terms: Tensor, largest: Tensor) -> Tensor:
+    """Sums of the terms of all blocks before each, (B, blocks, 2 E), less the largest key of that block."""
+    sum_value, sum_key_value = terms.sum(dim=2, dtype=torch.float64).chunk(2, dim=2)
+    gaps = (largest[:, None, :].double() - largest[:, :, None]).tril(-1)
+    before = torch.ones_like(gaps).tril(-1)
+    return torch.cat([before @ sum_value, before @ sum_key_value + gaps @ sum_value], dim=2).to(terms.dtype)
 
 
 class NonLocal(nn.Module):

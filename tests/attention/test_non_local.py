@@ -5,6 +5,7 @@ import torch
 from hypothesis import strategies as st
 from mmcv.cnn import NonLocal2d
 
+from mmseg_attn.attention import non_local
 from mmseg_attn.attention.non_local import MODES, NonLocal, concatenation_attention
 from mmseg_attn.checkpoints.sources.mmseg import NON_LOCAL_BLOCK as MMCV
 from tests.attention.oracles import pixels, pool, unflatten
@@ -87,21 +88,46 @@ def test_pooling_before_the_projections():
     torch.testing.assert_close(block(x), x + block.norm(block.out_conv(context)))
 
 
-def test_concatenation_equals_the_loops():
-    query, key, value = torch.randn(6), torch.randn(5), torch.randn(5, 3)
+@pytest.mark.parametrize('num_keys', [1, 3, 5, 6, 9])
+def test_concatenation_equals_the_loops(num_keys, monkeypatch):
+    monkeypatch.setattr(non_local, 'BLOCK_KEYS', 3)
+    query, key, value = torch.randn(2, 7), torch.randn(2, num_keys), torch.randn(2, num_keys, 3)
+    query[0, :2] = torch.tensor([-9.0, 9.0])  # sees no key, and all
     query, key, value = (t.double().requires_grad_() for t in (query, key, value))
-    expected = torch.zeros(6, 3, dtype=torch.float64)
-    for i in range(6):
-        for j in range(5):
-            expected[i] += max(query[i] + key[j], 0) * value[j] / 5
-    torch.testing.assert_close(concatenation_attention(query[None], key[None], value[None])[0], expected)
-    assert torch.autograd.gradcheck(concatenation_attention, (query[None], key[None], value[None]))
+    expected = torch.zeros(2, 7, 3, dtype=torch.float64)
+    for b in range(2):
+        for i in range(7):
+            for j in range(num_keys):
+                expected[b, i] += max(query[b, i] + key[b, j], 0) * value[b, j] / num_keys
+    torch.testing.assert_close(concatenation_attention(query, key, value), expected)
+    assert torch.autograd.gradcheck(concatenation_attention, (query, key, value))
 
 
+def test_concatenation_of_equal_keys():
+    query, key, value = torch.tensor([[-2.0, -1.0, 0.5]]), torch.ones(1, 300), torch.rand(1, 300, 2)
+    expected = (query[0] + 1).relu()[:, None] * value[0].mean(dim=0)
+    torch.testing.assert_close(concatenation_attention(query, key, value)[0], expected)
+
+
+class OnGPU(torch.Tensor):
+    is_cuda = True
+
+
+def test_running_sums_of_the_deterministic_mode(monkeypatch):
+    """What a GPU takes, which has no deterministic ``cumsum``."""
+    terms = torch.randn(2, 3, 5, 4, dtype=torch.float64)
+    expected = terms.cumsum(dim=2)
+    monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: True)
+    monkeypatch.setattr(OnGPU, 'cumsum', None)
+    torch.testing.assert_close(non_local._running_sums(terms.as_subclass(OnGPU)).as_subclass(torch.Tensor), expected)
+
+
+@pytest.mark.parametrize('far', [0.0, -1e6], ids=['alike', 'one key far away'])
 @pytest.mark.parametrize('offset', [0.0, 1000.0])
-def test_concatenation_of_many_pixels_keeps_its_precision(offset):
-    """With an offset the running sums are thousands of times what remains of their difference."""
+def test_concatenation_of_many_pixels_keeps_its_precision(offset, far):
+    """With an offset, sums of keys and values alone are thousands of times what remains of their difference."""
     query, key = torch.randn(1, 301) - offset, torch.randn(1, 20001) + offset
+    key[0, 128::3000] += far
     value = torch.rand(1, 20001, 2)
     pairs = (query[0, :, None].double() + key[0].double()).relu() / 20001
     torch.testing.assert_close(concatenation_attention(query, key, value)[0], (pairs @ value[0].double()).float(),
