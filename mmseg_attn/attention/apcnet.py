@@ -23,6 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops import determinism
 from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
@@ -39,6 +40,14 @@ def pooling_matrix(size: int, num_cells: int, like: Tensor) -> Tensor:
     """(size, num_cells) in dtype and device of ``like``: each pixel's share in adaptive pooling along one side."""
     eye = torch.eye(size, dtype=like.dtype, device=like.device)
     return F.adaptive_avg_pool1d(eye[None], num_cells)[0]
+
+
+def pool_cells(x: Tensor, num_cells: int) -> Tensor:
+    """Means of ``num_cells`` x ``num_cells`` cells of (B, C, H, W), by adaptive pooling."""
+    if determinism.is_required(x):
+        rows, columns = (pooling_matrix(size, num_cells, like=x) for size in x.shape[-2:])
+        return rows.T @ x @ columns
+    return F.adaptive_avg_pool2d(x, num_cells)
 
 
 class AdaptiveContext(nn.Module):
@@ -85,7 +94,7 @@ class AdaptiveContext(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         self._check_batch(x.shape[0])
         features = self.in_conv(x)
-        cells = self.pooled_conv(F.adaptive_avg_pool2d(x, self.pool_scale))
+        cells = self.pooled_conv(pool_cells(x, self.pool_scale))
         context = adaptive_context(self._logits(features), cells.flatten(2))
         return self.fusion_conv(F.relu(self.residual_conv(context) + features, inplace=True))
 

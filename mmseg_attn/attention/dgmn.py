@@ -32,6 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops import determinism
 from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_all_positive, check_positive
 from mmseg_attn.ops.message_passing import bilinear_sample, pass_messages
@@ -67,8 +68,13 @@ def deformable_conv(x: Tensor, weight: Tensor, positions: Tensor) -> Tensor:
     """
     per_tap = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, weight.shape[1], 1, 1))
     with no_autocast(x):
-        per_tap = per_tap.to(positions.dtype).unflatten(1, (TAPS, -1))
-        return bilinear_sample(per_tap.flatten(0, 1), positions.flatten(0, 1)).unflatten(0, (-1, TAPS)).sum(dim=1)
+        per_tap = per_tap.to(positions.dtype).unflatten(1, (TAPS, -1)).flatten(0, 1)
+        places = positions.flatten(0, 1)
+        if determinism.is_required(x):
+            samples = pass_messages(per_tap, places[:, None], torch.ones_like(places[:, :1, None]))
+        else:
+            samples = bilinear_sample(per_tap, places)
+        return samples.unflatten(0, (-1, TAPS)).sum(dim=1)
 
 
 class DynamicGraphMessagePassing(nn.Module):

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmseg_attn.ops import determinism
 from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import (
@@ -79,8 +80,7 @@ def concatenation_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor
 
 def _running_sums(terms: Tensor) -> Tensor:
     """Along the keys of each block, of (B, blocks, keys, 2 E)."""
-    if terms.is_cuda and torch.are_deterministic_algorithms_enabled():
-        # PyTorch's own has no deterministic form on a GPU.
+    if determinism.is_required(terms):
         return terms.new_ones(terms.shape[2], terms.shape[2]).tril() @ terms
     return terms.cumsum(dim=2)
 

@@ -5,6 +5,7 @@ import torch
 from torch.export import Dim
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmseg_attn.ops import determinism
 from tests.attention.blocks import BLOCKS, EXPORT_MULTIPLE, WITHOUT_MAP
 from tests.attention.variants import CHANNELS
 from tests.helpers import randomize
@@ -101,6 +102,31 @@ def test_gradients_by_finite_differences(block):
 def test_deterministic_in_eval(block):
     x = _image()
     assert torch.equal(block(x), block(x))
+
+
+class WithoutRefused(TorchDispatchMode):
+    """Without the operators that PyTorch's deterministic mode refuses on a GPU, of those that blocks might use.
+
+    That of ``interpolate`` is not among them: on a GPU PyTorch takes another then.
+    """
+
+    NAMES = ('_adaptive_avg_pool2d_backward', '_adaptive_avg_pool3d_backward', 'adaptive_max_pool2d_backward', 'cumsum',
+             'grid_sampler_2d_backward', 'reflection_pad2d_backward', 'median', 'histc', 'put', 'scatter_reduce')
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        assert name not in self.NAMES or not args[0].is_floating_point(), f'a GPU refuses {name}'
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('name', BLOCKS)
+def test_deterministic_mode_of_a_gpu(name, monkeypatch):
+    block, x = randomize(BLOCKS[name]()).double(), _image(dtype=torch.float64)
+    expected = block.eval()(x)
+    monkeypatch.setattr(determinism, 'is_required', lambda tensor: True)
+    torch.testing.assert_close(block(x), expected)
+    with WithoutRefused():
+        block.train()(x.requires_grad_()).square().sum().backward()
 
 
 @pytest.mark.parametrize('name', _variants_slow(BLOCKS))

@@ -109,19 +109,6 @@ def test_concatenation_of_equal_keys():
     torch.testing.assert_close(concatenation_attention(query, key, value)[0], expected)
 
 
-class OnGPU(torch.Tensor):
-    is_cuda = True
-
-
-def test_running_sums_of_the_deterministic_mode(monkeypatch):
-    """What a GPU takes, which has no deterministic ``cumsum``."""
-    terms = torch.randn(2, 3, 5, 4, dtype=torch.float64)
-    expected = terms.cumsum(dim=2)
-    monkeypatch.setattr(torch, 'are_deterministic_algorithms_enabled', lambda: True)
-    monkeypatch.setattr(OnGPU, 'cumsum', None)
-    torch.testing.assert_close(non_local._running_sums(terms.as_subclass(OnGPU)).as_subclass(torch.Tensor), expected)
-
-
 @pytest.mark.parametrize('far', [0.0, -1e6], ids=['alike', 'one key far away'])
 @pytest.mark.parametrize('offset', [0.0, 1000.0])
 def test_concatenation_of_many_pixels_keeps_its_precision(offset, far):
