@@ -11,6 +11,8 @@ from mmseg_attn.common.windows import windows
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
 
+from .transfer import Transfer
+
 # Resized together by keep_logits=False, so that only they exist at the original size.
 MAX_RESIZED_CLASSES = 4
 
@@ -50,24 +52,25 @@ class EncoderDecoder(MMSegEncoderDecoder):
                                  device=self.test_cfg.get('logits_device'))
         count = total.new_zeros((height, width))
         crops_per_batch = self.test_cfg.get('crops_per_batch', 1)
+        waiting: list[tuple[list[tuple[slice, slice]], Transfer]] = []
         for first in range(0, len(crops), crops_per_batch):
-            self._add_crops(total, count, crops[first:first + crops_per_batch], inputs, batch_img_metas)
+            places = crops[first:first + crops_per_batch]
+            waiting.append((places, self._crop_logits(places, inputs, batch_img_metas, total.device)))
+            # While logits are copied from a GPU, the next crops go through the network.
+            while waiting and (len(waiting) > 1 or not waiting[0][1].is_under_way):
+                _add_crops(total, count, *waiting.pop(0))
+        for places, logits in waiting:
+            _add_crops(total, count, places, logits)
         return total.div_(count)
 
-    def _add_crops(self, total: Tensor, count: Tensor, places: list[tuple[slice, slice]], inputs: Tensor,
-                   batch_img_metas: list[dict]) -> None:
-        """Adds the logits of some crops to ``total``, and 1 to the ``count`` of their pixels.
-
-        A method of its own, so that these logits are gone when the next crops go through the network.
-        """
+    def _crop_logits(self, places: list[tuple[slice, slice]], inputs: Tensor, batch_img_metas: list[dict],
+                     device: torch.device) -> Transfer:
+        """Logits of some crops of all images, those of one crop together, on their way to ``device``."""
         crops = torch.cat([inputs[:, :, rows, columns] for rows, columns in places])
         # Most heads of mmseg tell by the type, torch.Size, that img_shape is the size; Mask2Former's takes pad_shape.
         size = crops.shape[2:]
         metas = [dict(meta, img_shape=size, pad_shape=size) for meta in batch_img_metas] * len(places)
-        logits = self.encode_decode(crops, metas).split(len(inputs))
-        for (rows, columns), crop in zip(places, logits, strict=True):
-            total[:, :, rows, columns] += crop.to(total.device)
-            count[rows, columns] += 1
+        return Transfer(self.encode_decode(crops, metas), device)
 
     def postprocess_result(self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
                            ) -> list[SegDataSample]:
@@ -115,6 +118,13 @@ class EncoderDecoder(MMSegEncoderDecoder):
             torch.where(values > best, indices.add_(first), labels, out=labels)
             torch.maximum(values, best, out=best)
         return labels
+
+
+def _add_crops(total: Tensor, count: Tensor, places: list[tuple[slice, slice]], logits: Transfer) -> None:
+    """Adds the logits of some crops to ``total``, and 1 to the ``count`` of their pixels."""
+    for (rows, columns), crop in zip(places, logits.result().split(len(total)), strict=True):
+        total[:, :, rows, columns] += crop
+        count[rows, columns] += 1
 
 
 def _check(test_cfg: dict) -> None:

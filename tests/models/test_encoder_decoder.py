@@ -9,7 +9,7 @@ from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
 from mmseg.structures import SegDataSample
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mmseg_attn.models import EncoderDecoder
+from mmseg_attn.models import EncoderDecoder, encoder_decoder
 from mmseg_attn.registry import MODELS
 from tests.helpers import randomize
 
@@ -75,6 +75,33 @@ def test_logits_of_sliding_windows_equal_those_of_mmseg(size, crop_size, stride,
     logits = ours.double().inference(images, metas)
     torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
     assert all(meta['img_shape'] == size for meta in metas)
+
+
+@pytest.mark.parametrize('crops_per_batch', [1, 4, 100])
+@torch.no_grad()
+def test_logits_on_their_way_from_a_gpu(monkeypatch, crops_per_batch):
+    """The next crops go through the network before the last ones are asked for; they are added in the same order."""
+    model = _model('mmseg_attn.EncoderDecoder', SLIDE | dict(crops_per_batch=crops_per_batch))
+    images, meta = torch.randn(2, 3, 37, 53), dict(ori_shape=(37, 53), img_shape=(37, 53), pad_shape=(37, 53))
+    expected, most = model.inference(images, [dict(meta)] * 2), []
+
+    class Slow:
+        under_way = 0
+        is_under_way = True
+
+        def __init__(self, tensor, device):
+            self.tensor = tensor
+            Slow.under_way += 1
+            most.append(Slow.under_way)
+
+        def result(self):
+            Slow.under_way -= 1
+            return self.tensor
+
+    monkeypatch.setattr(encoder_decoder, 'Transfer', Slow)
+    assert torch.equal(model.inference(images, [dict(meta)] * 2), expected)
+    assert Slow.under_way == 0
+    assert max(most) == min(len(most), 2)
 
 
 @torch.no_grad()
