@@ -1,4 +1,4 @@
-"""Point-wise spatial attention, row by row, so that the map of every pixel to every pixel never exists.
+"""Point-wise spatial attention, a few rows at a time, so that the map of every pixel to every pixel never exists.
 
 Shapes: B images of H x W pixels, N = H W, D channels, a mask of M = mask_h mask_w relative positions.
 """
@@ -12,10 +12,13 @@ from torch import Tensor
 from .checks import check_shape
 from .operators import Integers, differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 from .pixel_attention import float_or_better, softmax_and_log_sum
+from .psa_geometry import Geometry, row_blocks
 from .psa_mask import relative_to_absolute
 
 # Up to this many pixels the whole map is computed at once: row by row, the calls would take longer than the work.
 MAX_DENSE_PIXELS = {'cpu': 512, 'cuda': 4096}
+# Logits that are held at a time: 8 MiB of float32, which stay in the last cache of a CPU, and 64 MiB on a GPU.
+MAX_TILE_ELEMENTS = {'cpu': 2**21, 'cuda': 2**24}
 
 
 def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tuple[int, int] | None, collect: bool,
@@ -50,9 +53,8 @@ def point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_size: tup
         check_shape('value', value, feature.shape[0], None, height, width)
     feature, value = (t.permute(0, 2, 3, 1) for t in (feature, value))
     arguments = mask_size or (), collect, softmax
-    # While tracing for free sizes a branch on the size would fix it.
-    small = not torch.compiler.is_compiling() and height * width <= MAX_DENSE_PIXELS.get(mask.device.type, 0)
-    if is_exporting() or small:
+    # In this order: an export with free sizes would be tied to one side of a branch on the size.
+    if is_exporting() or height * width <= MAX_DENSE_PIXELS.get(mask.device.type, 0):
         out, _ = _reference(feature, mask, value, *arguments)
     else:
         out, _ = row_wise_point_attention(feature.contiguous(), mask, value.contiguous(), *arguments)
@@ -77,17 +79,18 @@ def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_
     """:func:`point_attention` with channels last, (B, H, W, D or C), and the logarithms (B, H, W) of its denominators,
     float32 or better. An empty ``mask_size`` stands for absolute positions."""
     dtype = value.dtype
-    feature, mask, value = (float_or_better(t) for t in (feature, mask, value))
-    out, log_sum = value.new_empty(value.shape), feature.new_zeros(feature.shape[:3])
-    geometry = _Geometry(feature.shape, mask_size, collect)
+    feature, mask, value = (_for_products(t) for t in (feature, mask, value))
+    out, log_sum = value.new_empty(value.shape), float_or_better(feature.new_empty(0)).new_zeros(feature.shape[:3])
+    geometry = Geometry(feature.shape[1:3], mask_size, collect)
     mask = geometry.visible(mask)
     for image in range(len(feature)):
         features, values = geometry.sources(feature[image]), geometry.sources(value[image]).flatten(0, 1)
-        for row in range(geometry.height):
-            weights = geometry.logits(features, mask, row)
+        for rows in _row_blocks(feature):
+            weights = float_or_better(geometry.logits(features, mask, rows))
             if softmax:
-                weights, log_sum[image, row] = softmax_and_log_sum(weights)
-            torch.mm(weights, values, out=out[image, row])
+                weights, log_sums = softmax_and_log_sum(weights)
+                log_sum[image, rows] = log_sums.view_as(log_sum[image, rows])
+            torch.mm(weights.to(values.dtype), values, out=out[image, rows].flatten(0, 1))
     return out.to(dtype), log_sum
 
 
@@ -103,111 +106,40 @@ def row_wise_point_attention_backward(
         delta: (B, H, W), the sum of ``grad * output`` over the channels, less the gradient of ``log_sum``.
     """
     feature_dtype, mask_dtype, value_dtype = feature.dtype, mask.dtype, value.dtype
-    grad, feature, mask, value = (float_or_better(t) for t in (grad, feature, mask, value))
-    grad_feature, grad_mask, grad_value = (t.new_zeros(t.shape) for t in (feature, mask, value))
-    geometry = _Geometry(feature.shape, mask_size, collect)
+    grad, feature, mask, value = (_for_products(t) for t in (grad, feature, mask, value))
+    # Sums over many rows stay in float32.
+    grad_feature, grad_mask, grad_value = (float_or_better(t.new_empty(0)).new_zeros(t.shape)
+                                           for t in (feature, mask, value))
+    geometry = Geometry(feature.shape[1:3], mask_size, collect)
     mask, visible_grad_mask = geometry.visible(mask), geometry.visible(grad_mask)
     for image in range(len(feature)):
         features, values = geometry.sources(feature[image]), geometry.sources(value[image]).flatten(0, 1)
-        grad_features, grad_values = (t.new_zeros(t.shape) for t in (features, values))
-        for row in range(geometry.height):
-            weights = geometry.logits(features, mask, row)
-            grad_logits = grad[image, row] @ values.T
+        grad_features, grad_values = grad_feature.new_zeros(features.shape), grad_value.new_zeros(values.shape)
+        for rows in _row_blocks(feature):
+            weights = float_or_better(geometry.logits(features, mask, rows))
+            grads = grad[image, rows].flatten(0, 1)
+            grad_logits = float_or_better(grads @ values.T)
             if softmax:
                 weights = weights.softmax(-1)
-                grad_logits.sub_(delta[image, row, :, None]).mul_(weights)
-            grad_values.addmm_(weights.T, grad[image, row])
-            geometry.add_gradients(grad_logits, features, mask, row, grad_features, visible_grad_mask)
+                grad_logits.sub_(delta[image, rows].flatten()[:, None]).mul_(weights)
+            grad_values += weights.to(values.dtype).T @ grads
+            geometry.add_gradients(grad_logits.to(features.dtype), features, mask, rows, grad_features,
+                                   visible_grad_mask)
         grad_feature[image] = geometry.sources(grad_features)
         grad_value[image] = geometry.sources(grad_values.view_as(value[image]))
     return grad_feature.to(feature_dtype), grad_mask.to(mask_dtype), grad_value.to(value_dtype)
 
 
-class _Geometry:
-    """Which part of the mask decides between the pixels of a row, the targets, and all pixels, the sources.
+def _for_products(x: Tensor) -> Tensor:
+    """On a GPU halves are multiplied as such; a CPU is slow at it, if it has no instructions for them."""
+    return x if x.is_cuda else float_or_better(x)
 
-    A target at column t sees a source at column s through column s - t of the mask (collect) or t - s (distribute). So
-    a product with all 2 W - 1 columns of a row of the mask holds what is needed, and a change of strides finds it.
-    With `distribute` the rows of the sources are flipped: then for both, the next row of sources is seen through the
-    next row of the mask.
-    """
 
-    def __init__(self, shape: torch.Size, mask_size: Sequence[int], collect: bool):
-        self.height, self.width = shape[1:3]
-        self.collect = collect
-        self.relative = bool(mask_size)
-        self.mask_size = tuple(mask_size) or (self.height, self.width)
-        # Of the mask, what reaches into a map of this size.
-        self.rows = self.columns = slice(None)
-        if self.relative:
-            centre_row, centre_column = ((side - 1) // 2 for side in mask_size)
-            self.rows = slice(max(centre_row - self.height + 1, 0), min(centre_row + self.height, mask_size[0]))
-            self.columns = slice(max(centre_column - self.width + 1, 0), min(centre_column + self.width, mask_size[1]))
-            self.centre_row = centre_row - self.rows.start
-            # Where its first column lies among the 2 W - 1.
-            self.first_column = self.columns.start - centre_column + self.width - 1
-
-    def visible(self, mask: Tensor) -> Tensor:
-        """A view of the mask (M, D) as (rows, columns, D)."""
-        return mask.unflatten(0, self.mask_size)[self.rows, self.columns]
-
-    def sources(self, x: Tensor) -> Tensor:
-        """(H, W, C) in the order of the sources; its own inverse."""
-        return x if self.collect or not self.relative else x.flip(0)
-
-    def seen_rows(self, row: int) -> tuple[slice, slice]:
-        """Of the sources those that the mask reaches from a row of targets, and of the mask those they lie under."""
-        first = self.centre_row - row if self.collect else self.centre_row + row - (self.height - 1)
-        sources = slice(max(-first, 0), min(self.rows.stop - self.rows.start - first, self.height))
-        return sources, slice(sources.start + first, sources.stop + first)
-
-    def logits(self, features: Tensor, mask: Tensor, row: int) -> Tensor:
-        """(W, N) of the targets in a row for all sources."""
-        if not self.relative:
-            targets, others = (features, mask) if self.collect else (mask, features)
-            return targets[row] @ others.flatten(0, 1).T
-        spread = self._spread(features)
-        sources, parts = self.seen_rows(row)
-        seen = spread[:, sources] if self.collect else spread[sources]
-        seen = seen[..., self.first_column:self.first_column + mask.shape[1]]
-        if self.collect:
-            seen.copy_((features[row] @ mask[parts].flatten(0, 1).T).view_as(seen))
-        else:
-            seen.copy_(features[sources] @ mask[parts].mT)
-        return self._skewed(spread).flatten(1)
-
-    def add_gradients(self, grad_logits: Tensor, features: Tensor, mask: Tensor, row: int, grad_features: Tensor,
-                      grad_mask: Tensor) -> None:
-        """Adds what the gradient of :meth:`logits` gives to those of ``features`` and ``mask``."""
-        if not self.relative:
-            pairs = (features, grad_features), (mask, grad_mask)
-            (targets, grad_targets), (others, grad_others) = pairs if self.collect else pairs[::-1]
-            grad_targets[row].addmm_(grad_logits, others.flatten(0, 1))
-            grad_others.view(-1, others.shape[2]).addmm_(grad_logits.T, targets[row])
-            return
-        spread = self._spread(features)
-        self._skewed(spread).copy_(grad_logits.view(self.width, self.height, self.width))
-        sources, parts = self.seen_rows(row)
-        seen = spread[:, sources] if self.collect else spread[sources]
-        seen = seen[..., self.first_column:self.first_column + mask.shape[1]]
-        if self.collect:
-            seen = seen.flatten(1)
-            grad_features[row].addmm_(seen, mask[parts].flatten(0, 1))
-            grad_mask[parts] += (seen.T @ features[row]).view_as(grad_mask[parts])
-        else:
-            grad_features[sources] += seen @ mask[parts]
-            grad_mask[parts] += seen.mT @ features[sources]
-
-    def _spread(self, like: Tensor) -> Tensor:
-        """Zeros for every target or source pixel of a row, row of the others, and column of the mask."""
-        size = (self.width, self.height) if self.collect else (self.height, self.width)
-        return like.new_zeros(*size, 2 * self.width - 1)
-
-    def _skewed(self, spread: Tensor) -> Tensor:
-        """View (W, H, W): target column, source row, source column."""
-        columns = 2 * self.width - 1
-        stride = (self.height * columns - 1, columns, 1) if self.collect else (1, self.width * columns, columns - 1)
-        return spread.as_strided((self.width, self.height, self.width), stride, self.width - 1)
+def _row_blocks(feature: Tensor) -> list[slice]:
+    """Rows of targets that are computed together, as many as :data:`MAX_TILE_ELEMENTS` admits."""
+    _, height, width, _ = feature.shape
+    most = MAX_TILE_ELEMENTS['cuda' if feature.is_cuda else 'cpu']
+    return row_blocks(height, max(most // max(height * width**2, 1), 1))
 
 
 @row_wise_point_attention.register_fake
@@ -240,23 +172,15 @@ row_wise_point_attention.register_autograd(_backward, setup_context=_save)
 register_autocast(row_wise_point_attention)
 
 
-def _visible_pairs(feature: torch.Size, mask_size: Sequence[int], collect: bool) -> int:
-    """Products of a pixel's feature with a position of the mask that are computed."""
-    geometry = _Geometry(feature, mask_size, collect)
-    batch, height, width, _ = feature
-    if not mask_size:
-        return batch * (height * width)**2
-    rows = sum(len(range(*geometry.seen_rows(row)[0].indices(height))) for row in range(height))
-    return batch * rows * width * (geometry.columns.stop - geometry.columns.start)
-
-
 @register_flops(row_wise_point_attention)
 def _(feature, mask, value, mask_size, collect, softmax, out_shape=None, **_kwargs):
     batch, height, width, channels = value
-    return 2 * (_visible_pairs(feature, mask_size, collect) * mask[1] + batch * (height * width)**2 * channels)
+    pairs = Geometry((height, width), mask_size, collect).visible_pairs()
+    return 2 * batch * (pairs * mask[1] + (height * width)**2 * channels)
 
 
 @register_flops(row_wise_point_attention_backward)
 def _(grad, feature, mask, value, log_sum, delta, mask_size, collect, softmax, out_shape=None, **_kwargs):
     batch, height, width, channels = value
-    return 2 * (3 * _visible_pairs(feature, mask_size, collect) * mask[1] + 2 * batch * (height * width)**2 * channels)
+    pairs = Geometry((height, width), mask_size, collect).visible_pairs()
+    return 2 * batch * (3 * pairs * mask[1] + 2 * (height * width)**2 * channels)
