@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.arguments import add_cfg_options
+from mmseg_attn.common.arguments import add_cfg_options, add_fuse_conv_bn
 from mmseg_attn.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--fixed-size', action='store_true', help='only for images of this size')
     parser.add_argument('--tolerance', type=float, default=TOLERANCE,
                         help=f'relative error of the logits that the check accepts (default: {TOLERANCE:g})')
+    add_fuse_conv_bn(parser)
     add_cfg_options(parser)
 
 
@@ -83,13 +84,16 @@ def main(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from mmseg_attn.checkpoints import load_model
+    from mmseg_attn.common.config import crop_size
     from mmseg_attn.export import export
-    from mmseg_attn.export.metadata import default_size
+    from mmseg_attn.models.fusing import fuse_conv_bn
     check_arguments(args)
     console = Console(markup=False, highlight=False, soft_wrap=True)
     with console.status('loading') as status:
         model = load_model(args.config, args.checkpoint, options=args.cfg_options)
-        size = (args.size[0], args.size[-1]) if args.size else default_size(model.cfg)
+        size = (args.size[0], args.size[-1]) if args.size else crop_size(model.cfg)
+        if args.fuse_conv_bn:
+            fuse_conv_bn(model, model.cfg)
         done = export(model, args.out, args.format, size, name=Path(args.config).stem, normalize=args.normalize,
                       argmax=args.argmax, fixed_size=args.fixed_size, tolerance=args.tolerance, stage=status.update)
     report(done, args, console)

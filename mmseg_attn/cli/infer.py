@@ -13,7 +13,16 @@ import argparse
 import os.path as osp
 from pathlib import Path
 
-from mmseg_attn.common.arguments import add_amp, add_bands, add_cfg_options, add_device, check_bands, check_device
+from mmseg_attn.common.arguments import (
+    add_amp,
+    add_bands,
+    add_cfg_options,
+    add_channels_last,
+    add_device,
+    add_fuse_conv_bn,
+    check_bands,
+    check_device,
+)
 from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 
@@ -29,11 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bands(parser)
     parser.add_argument('--overwrite', action='store_true', help='replace results that exist')
     add_amp(parser)
+    add_channels_last(parser)
+    add_fuse_conv_bn(parser)
     add_device(parser)
     add_cfg_options(parser)
 
 
 def main(args: argparse.Namespace) -> int:
+    import torch
     from rich.console import Console
 
     from mmseg_attn.checkpoints import load_model
@@ -43,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.inference.batch import Batch, plan
     from mmseg_attn.inference.drawing import Painter
     from mmseg_attn.inference.prediction import Predictor
+    from mmseg_attn.models.fusing import fuse_conv_bn
     if not 0 <= args.opacity <= 1:
         raise UserError(f'--opacity must be from 0 to 1, got {args.opacity:g}')
     device, bands = check_device(args.device), check_bands(args.bands)
@@ -57,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
         console.print(describe_amp(device, dtype))
     with console.status('loading'):
         model = load_model(args.config, args.checkpoint, device, args.cfg_options)
+        if args.fuse_conv_bn:
+            fuse_conv_bn(model, model.cfg)
+        if args.channels_last:
+            model.to(memory_format=torch.channels_last)
         predictor = Predictor(model, args.probabilities, dtype)
     painter = Painter(**model.dataset_meta, opacity=args.opacity, legend=not args.no_legend, bands=bands)
     batch = Batch(jobs, predictor, painter)

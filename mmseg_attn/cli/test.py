@@ -10,7 +10,7 @@ import argparse
 import os.path as osp
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_launcher
+from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_channels_last, add_fuse_conv_bn, add_launcher
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_file
 
@@ -28,11 +28,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
     parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
     add_amp(parser)
+    add_channels_last(parser)
+    add_fuse_conv_bn(parser)
     add_cfg_options(parser)
     add_launcher(parser)
 
 
 def main(args: argparse.Namespace) -> None:
+    import torch
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
@@ -42,6 +45,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.datasets.listing import check_listings
     from mmseg_attn.engine.amp import test_with_amp
     from mmseg_attn.engine.checkpoint_hook import check_measured
+    from mmseg_attn.engine.fusing import FuseConvBNHook
     from mmseg_attn.engine.launch import end_launch, prepare_launch
     from mmseg_attn.engine.loading import CheckLoadedWeightsHook
     from mmseg_attn.engine.stopping import endable
@@ -58,6 +62,10 @@ def main(args: argparse.Namespace) -> None:
     if amp:
         runner.logger.info(amp)
     runner.register_hook(CheckLoadedWeightsHook(f'{args.checkpoint} with {args.config}', 'test'))
+    if args.channels_last:
+        runner.model.to(memory_format=torch.channels_last)
+    if args.fuse_conv_bn:
+        runner.register_hook(FuseConvBNHook())
     with endable(runner):
         metrics = runner.test()
     check_measured(metrics, 'test')
@@ -86,6 +94,8 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
         cfg.default_hooks.visualization.update(draw=True, interval=1, show=args.show, wait_time=args.wait_time)
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
+    if args.fuse_conv_bn and any('EMAHook' in str(hook.get('type')) for hook in cfg.get('custom_hooks') or []):
+        raise UserError('--fuse-conv-bn does not go with EMAHook, which exchanges weights during the test')
     if not args.tta:
         testing_steps(cfg)
     if args.out:

@@ -13,7 +13,7 @@ import shlex
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_launcher
+from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_channels_last, add_launcher
 from mmseg_attn.common.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--overwrite', action='store_true', help='remove the checkpoints of an earlier training from the work dir')
     add_amp(parser)
+    add_channels_last(parser)
     parser.add_argument(
         '--auto-scale-lr', action='store_true',
         help="scale the learning rate with the batch size, from the config's auto_scale_lr.base_batch_size")
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    import torch
     from mmengine.dist import get_world_size
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
@@ -83,6 +85,8 @@ def main(args: argparse.Namespace) -> None:
         prepare_launch(cfg, args.launcher, args.local_rank)
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
         check_what_modules_load(runner.model)
+        if args.channels_last:
+            runner.model.to(memory_format=torch.channels_last)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
             if cfg.resume:

@@ -44,6 +44,16 @@ def add_amp(parser: argparse.ArgumentParser) -> None:
         'optim_wrapper.dtype of the config')
 
 
+def add_fuse_conv_bn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--fuse-conv-bn', action='store_true',
+                        help='fold every BN into the convolution before it; predictions are the same but for rounding')
+
+
+def add_channels_last(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--channels-last', action='store_true',
+                        help='keep maps in memory with channels last, which suits some CPUs, and GPUs with --amp')
+
+
 def add_device(parser: argparse.ArgumentParser, help: str = 'where the model runs') -> None:
     parser.add_argument('--device', help=f'{help}: cpu, cuda, cuda:1, ...; the CUDA GPU if there is one, or the CPU')
 

@@ -78,6 +78,12 @@ def known_channels(model: dict) -> int | None:
     return channels if isinstance(channels, int) else len(means) if len(means) > 1 else None
 
 
+def crop_size(cfg: Config) -> tuple[int, int]:
+    """Height and width of what the network of a config sees in testing by windows, or else in training."""
+    size = (cfg.model.get('test_cfg') or {}).get('crop_size') or cfg.model.data_preprocessor.get('size')
+    return tuple(size) if size else (512, 512)
+
+
 def _usual_channels(backbone: object) -> object:
     """What a class takes where its settings do not say so, such as mmseg's ResNetV1c, which leaves it to its bases."""
     from mmseg_attn.registry import MODELS

@@ -49,12 +49,6 @@ def _described(step: dict) -> dict:
             for key, value in step.items()}
 
 
-def default_size(cfg: Config) -> tuple[int, int]:
-    """Height and width of what the network of a config sees in testing by windows, or else in training."""
-    size = (cfg.model.get('test_cfg') or {}).get('crop_size') or cfg.model.data_preprocessor.get('size')
-    return tuple(size) if size else (512, 512)
-
-
 def _padding(cfg: Config) -> str:
     """To which sides testing pads pictures, right and below and after their preparation."""
     settings = cfg.model.data_preprocessor

@@ -72,6 +72,7 @@ def test_what_is_wrong_is_told_and_nothing_written(export, files, tmp_path, argu
 def test_as_a_command(tmp_path):
     pytest.importorskip('onnxruntime')
     files = save(tmp_path, 'danet')
-    assert 'Wrote danet.onnx' in succeeds(tool('export.py', *files, '--format', 'onnx', '--size', 64, cwd=tmp_path))
+    done = tool('export.py', *files, '--format', 'onnx', '--size', 64, '--fuse-conv-bn', cwd=tmp_path)
+    assert 'Wrote danet.onnx' in succeeds(done)
     assert 'there is no config file' in fails(tool('export.py', 'none.py', 'none.pth', '--format', 'onnx',
                                                    cwd=tmp_path))

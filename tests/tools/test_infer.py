@@ -109,6 +109,18 @@ def test_overwriting_and_options(infer, tmp_path):
     assert not np.array_equal(np.array(Image.open(tmp_path / 'masks' / 'a.png')), before)
 
 
+def test_faster_and_the_same(infer, tmp_path):
+    infer(*MODEL, 'photos/a.png', '--out', tmp_path / 'plain', '--probabilities', '--device', 'cpu')
+    expected = np.load(tmp_path / 'plain' / 'probabilities' / 'a.npz')['probabilities'].astype(float)
+    for name, options, tolerance in (('fused', ['--fuse-conv-bn', '--channels-last'], 2e-3), ('amp', ['--amp'], 0.2)):
+        code, output = infer(*MODEL, 'photos/a.png', '--out', tmp_path / name, '--probabilities', '--device', 'cpu',
+                             *options)
+        assert code == 0
+        assert ('AMP: autocast to bfloat16' in output) == (name == 'amp')
+        found = np.load(tmp_path / name / 'probabilities' / 'a.npz')['probabilities'].astype(float)
+        assert abs(found - expected).max() < tolerance
+
+
 def test_an_interrupted_run_says_what_is_done(infer, monkeypatch, tmp_path):
     def interrupted(job, *rest):
         if job.source.name == 'b.png':

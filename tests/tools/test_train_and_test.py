@@ -26,7 +26,7 @@ VALIDATE_FEW = ['val_dataloader.dataset.indices=4', 'test_dataloader.dataset.ind
 
 @pytest.mark.slow
 def test_train_evaluate_draw_and_resume(folder):
-    log = succeeds(tool('train.py', EMANET, '--cfg-options', *FEW, *VALIDATE_FEW, cwd=folder))
+    log = succeeds(tool('train.py', EMANET, '--channels-last', '--cfg-options', *FEW, *VALIDATE_FEW, cwd=folder))
     assert 'Effective batch size 2 = 2 images x 1 processes; learning rate 0.003, which was chosen for' in log
     work_dir = folder / 'work_dirs' / 'emanet_r18_shapes'
     checkpoint = work_dir / 'iter_4.pth'
@@ -34,7 +34,8 @@ def test_train_evaluate_draw_and_resume(folder):
     assert bases.dtype == torch.float32
 
     log = succeeds(tool('test.py', EMANET, checkpoint, '--tta', '--out', 'masks', '--show-dir', 'pictures',
-                        '--cfg-options', *VALIDATE_FEW, cwd=folder))
+                        '--channels-last', '--fuse-conv-bn', '--cfg-options', *VALIDATE_FEW, cwd=folder))
+    assert re.search(r'\d\d BN are folded into the convolutions', log)
     assert 'mIoU ' in log.split('\n\n')[-1]
     masks = sorted((folder / 'masks').iterdir())
     assert len(masks) == 4
