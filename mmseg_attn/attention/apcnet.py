@@ -93,8 +93,10 @@ class AdaptiveContext(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         self._check_batch(x.shape[0])
-        features = self.in_conv(x)
+        # In this order, since the backward goes the other way: the gradient of the convolution comes before that of the
+        # pooling, and PyTorch needs no third map of the input's size.
         cells = self.pooled_conv(pool_cells(x, self.pool_scale))
+        features = self.in_conv(x)
         context = adaptive_context(self._logits(features), cells.flatten(2))
         return self.fusion_conv(F.relu(self.residual_conv(context) + features, inplace=True))
 
