@@ -1,6 +1,7 @@
 # make demo    train, evaluate and draw on the built-in data, in minutes on a CPU
 # make test    run the test suite without its slow tests
 # make lint
+# make bench   find operations that have become slower (docs/benchmarks/README.md); two quiet cores, minutes
 # make faults  kill a training a hundred times, and print what was lost (docs/reliability.md)
 #
 # Each makes a virtual environment in .venv first. To use an existing one instead: make test VENV=/path/to/environment
@@ -12,7 +13,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 WORK_DIR ?= work_dirs/demo
 
-.PHONY: demo test test-all lint faults
+.PHONY: demo test test-all lint bench faults
 
 demo: $(BIN)/.mmseg_attn
 	$(BIN)/python tools/train.py configs/non_local_r18_shapes.py --work-dir $(WORK_DIR) --overwrite
@@ -25,6 +26,9 @@ test: $(BIN)/.mmseg_attn
 
 test-all: $(BIN)/.mmseg_attn
 	$(BIN)/python -m pytest -n auto
+
+bench: $(BIN)/.mmseg_attn
+	OMP_NUM_THREADS=2 $(BIN)/python -m benchmarks.regressions
 
 faults: $(BIN)/.mmseg_attn
 	$(BIN)/python -m tests.faults.kills --kills 100
