@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from mmseg_attn.ops.triton import attention
-from mmseg_attn.ops.triton.attention import Tiles, attention_backward, attention_forward
+from mmseg_attn.ops.triton import attention, tiles
+from mmseg_attn.ops.triton.attention import attention_backward, attention_forward
+from mmseg_attn.ops.triton.tiles import Tiles
 
 from .attention_checks import check_attention, doubles, random_inputs
 from .closeness import DTYPES, assert_equals_oracle
@@ -21,11 +22,11 @@ def test_equals_the_definition(shape, dtype, device):
 @pytest.fixture
 def _small_tiles(monkeypatch):
     """Several of everything in matrices of a few dozen numbers."""
-    tiles = dict.fromkeys((2, 4), (Tiles(16, 16, 16, 16, 4, 2),))
-    monkeypatch.setattr(attention, 'FORWARD', tiles)
-    monkeypatch.setattr(attention, 'LOGITS_BACKWARD', tiles)
+    table = dict.fromkeys((2, 4), (Tiles(16, 16, 16, 16, 4, 2),))
+    monkeypatch.setattr(attention, 'FORWARD', table)
+    monkeypatch.setattr(attention, 'LOGITS_BACKWARD', table)
     for name in ('PIECE', 'WIDEST'):
-        monkeypatch.setattr(attention, name, dict.fromkeys((2, 4), 16))
+        monkeypatch.setattr(tiles, name, dict.fromkeys((2, 4), 16))
 
 
 @pytest.mark.parametrize(('exclude_itself', 'dtype'), [(False, torch.float32), (True, torch.float16)], ids=str)
