@@ -122,9 +122,9 @@ def _of_small_grid(fitting: list[Tiles], shapes: dict[Tiles, Shape], num_rows: i
     first = fitting[0]
     if programs(first) >= 2 * multiprocessors:
         return first
-    alike = [tiles for tiles in fitting[1:] if tiles.rows >= FEWEST_FULL_ROWS and shapes[tiles] == shapes[first]]
+    smaller = [tiles for tiles in fitting[1:] if tiles.rows >= FEWEST_FULL_ROWS]
     # What takes the time are the rows of the multiprocessor that has most. Not timed on a GPU.
-    return min([first, *alike], key=lambda tiles: _cdiv(programs(tiles), multiprocessors) * tiles.rows)
+    return min([first, *smaller], key=lambda tiles: _cdiv(programs(tiles), multiprocessors) * tiles.rows)
 
 
 def _fits(tiles: Tiles, shape: Shape, itemsize: int, limits: Limits) -> bool:

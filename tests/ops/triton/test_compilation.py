@@ -35,7 +35,7 @@ def test_every_kernel_compiles_once_and_fits(capability, shared_memory, tmp_path
 def test_the_need_of_shared_memory_is_known_beforehand(capability, tmp_path):
     """An error too many compiles a kernel to throw it away; one too few takes smaller tiles than would fit."""
     lines = _output('measure_shared_memory.py', capability, cache=tmp_path)
-    assert len(lines) == 4 * (6 + 4)
+    assert len(lines) == 2 * (4 + 2)
     for line in lines:
         measured, needed = map(int, line.split())
         # What is far below the least that a GPU has need not be exact.

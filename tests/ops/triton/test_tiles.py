@@ -64,7 +64,7 @@ def test_a_small_map_takes_tiles_of_few_rows(num_rows, most):
     ('forward', 512, 2, 64 * 128, 2, 128),     # 256
     ('forward', 512, 2, 97 * 97, 2, 128),      # 296, more than twice as many as multiprocessors
     ('forward', 512, 2, 97, 97, 64),           # 97 rows are no 128 anyway
-    ('forward', 512, 4, 20 * 20, 1, 64),       # fewer than 64 are not taken
+    ('forward', 64, 2, 20 * 20, 1, 64),        # fewer than 64 are not taken
     ('logits', 512, 2, 64 * 128, 1, 64),
     ('logits', 512, 4, 64 * 128, 1, 64),
     ('logits', 512, 4, 64 * 128, 2, 128),
