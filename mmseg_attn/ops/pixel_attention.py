@@ -12,11 +12,9 @@ from torch import Tensor
 from . import triton
 from .autocast import no_autocast
 from .checks import check_shape
+from .dispatch import choose_backend, problem_of
 from .operators import differentiable_gradients, is_exporting, operator, register_autocast, register_flops
 
-# Up to this many pairs of pixels (256 x 256) the whole map is one tile: it is computed in the plain order of
-# operations, which keeps the rounding of the official codes.
-MAX_DENSE_ELEMENTS = 2**16
 # Logits that are held at a time: 8 MiB of float32, which stay in the last cache of a CPU.
 MAX_TILE_ELEMENTS = 2**21
 
@@ -24,13 +22,8 @@ MAX_TILE_ELEMENTS = 2**21
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
     """``softmax(scale * query key^T) value`` without an N x M tensor, the softmax in float32 for half inputs.
 
-    What computes it:
-
-    - a map of one tile (:data:`MAX_DENSE_ELEMENTS`): plain operations;
-    - equal widths D and E: PyTorch's fused ``scaled_dot_product_attention``, the fastest there is for them;
-    - other widths: our own operator, in tiles on the CPU, by a Triton kernel on a GPU. PyTorch's falls back to the
-      N x M form on the CPU, and zeros that would even the widths out are multiplied too;
-    - while exporting: the fused one with such zeros, since an exported graph must do without our operators.
+    :func:`mmseg_attn.ops.dispatch.choose_backend` tells what computes it. While exporting it is PyTorch's fused
+    attention, with zeros that even the widths out, since an exported graph must do without our operators.
 
     Args:
         query: (B, N, D).
@@ -49,10 +42,10 @@ def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 
     check_shape('query', query, None, None, None)
     check_shape('key', key, query.shape[0], None, query.shape[2])
     check_shape('value', value, *key.shape[:2], None)
-    # While tracing for free sizes a branch on the size would fix it.
-    if not torch.compiler.is_compiling() and query.shape[1] * key.shape[1] <= MAX_DENSE_ELEMENTS:
+    backend = choose_backend(problem_of(query, key, value))
+    if backend == 'dense':
         return softmax_weights(query, key, scale).to(value.dtype) @ value
-    if query.shape[-1] == value.shape[-1]:
+    if backend == 'sdpa':
         return _fused(query, key, value, scale)
     return tiled_softmax_attention(query, key, value, scale)[0]
 

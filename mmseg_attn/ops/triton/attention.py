@@ -18,7 +18,6 @@ Shapes: A and B batches, N queries, M keys, D width of queries and keys, E width
 
 # ruff: noqa: N803  constants of a kernel in capitals, as everywhere in Triton
 from collections.abc import Callable, Hashable
-from typing import NamedTuple
 
 import torch
 import triton
@@ -26,41 +25,16 @@ import triton.language as tl
 from torch import Tensor
 
 from .launching import LAUNCH_OPTIONS, dot_precision, launch_first_that_fits, on_device_of
+from .tiles import FORWARD, LOGITS_BACKWARD, Shape, Tiles, candidates, forward_shape, limits_of, logits_shape
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
 
-
-class Tiles(NamedTuple):
-    """Rows of the accumulator, rows of the other side in a step of the loop, and the widths D and E up to which a
-    matrix is loaded as a whole (in the forward and for values, E up to which it is not split over programs)."""
-
-    rows: int
-    step: int
-    d: int
-    e: int
-    num_warps: int
-    num_stages: int
-
-
-# By bytes of a number, best first: the first that fits into shared memory is taken. Chosen for many rows, since every
-# block of them reads all of the other side from the L2 cache, and for few spilled registers when Triton 3.9 compiles
-# them for compute capabilities 8.0, 8.6 and 9.0. Not timed.
-FORWARD = {
-    2: (Tiles(128, 64, 256, 256, 8, 3), Tiles(128, 64, 256, 256, 8, 2), Tiles(128, 32, 256, 256, 8, 2),
-        Tiles(64, 32, 256, 256, 4, 2), Tiles(32, 32, 128, 128, 4, 2), Tiles(16, 32, 128, 128, 4, 2)),
-    4: (Tiles(64, 32, 64, 128, 4, 2), Tiles(64, 16, 64, 128, 4, 2), Tiles(32, 16, 64, 64, 4, 2),
-        Tiles(16, 16, 64, 64, 4, 2)),
-}
-LOGITS_BACKWARD = {
-    2: (Tiles(128, 32, 256, 512, 8, 2), Tiles(64, 64, 256, 512, 8, 2), Tiles(64, 32, 256, 512, 8, 2),
-        Tiles(64, 32, 256, 256, 4, 2), Tiles(32, 32, 256, 256, 4, 2), Tiles(16, 32, 128, 128, 4, 2)),
-    4: (Tiles(128, 32, 64, 32, 8, 2), Tiles(64, 32, 64, 32, 4, 2), Tiles(32, 16, 32, 32, 4, 2),
-        Tiles(16, 16, 32, 32, 4, 2)),
-}
-# What a wider matrix is cut into, and the width of the accumulator up to which it is not split over programs.
-PIECE = {2: 128, 4: 32}
-WIDEST = {2: 256, 4: 128}
+# Arguments that change with the size of the image. Triton would compile a kernel once more for a 1 and for a multiple
+# of 16. It still may for strides, of which it must know such a multiple to load 16 bytes at a time.
+COUNTS = ('num_b', 'num_queries', 'num_keys', 'num_rows', 'num_columns')
+# Widths are made a multiple of it for the same reason.
+ALIGNMENT = 16
 
 
 def attention_forward(query: Tensor, key: Tensor, value: Tensor, scale: float,
@@ -79,23 +53,23 @@ def attention_forward(query: Tensor, key: Tensor, value: Tensor, scale: float,
         out (A, B, N, E) in the dtype of ``value`` and lse (A, B, N) in float32, both contiguous. A query that sees no
         key gets ``out = 0`` and ``lse = -inf``.
     """
+    width = value.shape[3]
+    query, key, value = map(_aligned_rows, (query, key, value))
     (a, b, n, d), (m, e) = query.shape, value.shape[2:]
     out = value.new_empty(a, b, n, e)
     lse = query.new_empty(a, b, n, dtype=torch.float32)
     if not out.numel():
-        return out, lse.fill_(-torch.inf)
-    query, key, value = map(_dense_rows, (query, key, value))
+        return out[..., :width], lse.fill_(-torch.inf)
 
-    def launch(tiles: Tiles) -> None:
-        block_e = min(_power_of_two(e), tiles.e)
-        _forward_kernel[a * b * triton.cdiv(n, tiles.rows), triton.cdiv(e, block_e)](
+    def launch(tiles: Tiles, shape: Shape) -> None:
+        _forward_kernel[a * b * triton.cdiv(n, tiles.rows), triton.cdiv(e, shape.block_out)](
             query, key, value, out, lse, scale * LOG2_E.value, b, n, m, *_strides(query, key, value),
             D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype),
-            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=block_e,
+            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=shape.products[0].block, BLOCK_E=shape.block_out,
             num_warps=tiles.num_warps, num_stages=tiles.num_stages, **LAUNCH_OPTIONS)
 
-    _launch(launch, FORWARD, n, query, d, e, exclude_itself, 'forward')
-    return out, lse
+    _launch(launch, FORWARD, forward_shape, query, n, d, e, exclude_itself, 'forward')
+    return out[..., :width].contiguous(), lse
 
 
 def attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, lse: Tensor, delta: Tensor,
@@ -111,71 +85,72 @@ def attention_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, 
     Returns:
         Gradients of query, key and value in their dtypes, contiguous.
     """
-    a, b, n, d = query.shape
-    m, e = value.shape[2:]
+    width, value_width = query.shape[3], value.shape[3]
+    grad, query, key, value = map(_aligned_rows, (grad, query, key, value))
+    grad_query, grad_key, grad_value = _aligned_backward(
+        grad, query, key, value, lse.contiguous(), delta.contiguous(), scale, exclude_itself)
+    return (grad_query[..., :width].contiguous(), grad_key[..., :width].contiguous(),
+            grad_value[..., :value_width].contiguous())
+
+
+def _aligned_backward(grad: Tensor, query: Tensor, key: Tensor, value: Tensor, lse: Tensor, delta: Tensor,
+                      scale: float, exclude_itself: bool) -> tuple[Tensor, Tensor, Tensor]:
+    (a, b, n, d), (m, e) = query.shape, value.shape[2:]
     grad_query, grad_key, grad_value = (torch.empty_like(t, memory_format=torch.contiguous_format)
                                         for t in (query, key, value))
     if 0 in (query.numel(), value.numel()):
         return grad_query.zero_(), grad_key.zero_(), grad_value.zero_()
-    grad, query, key, value = map(_dense_rows, (grad, query, key, value))
-    lse, delta = lse.contiguous(), delta.contiguous()
     logit_scale = scale * LOG2_E.value
     constants = dict(D=d, E=e, EXCLUDE_ITSELF=exclude_itself, PRECISION=dot_precision(query.dtype), **LAUNCH_OPTIONS)
 
     def logits_backward(rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], out: Tensor) -> None:
         num_rows, num_columns = rows[0].shape[2], columns[0].shape[2]
-        block_out = min(_power_of_two(d), WIDEST[query.element_size()])
 
-        def launch(tiles: Tiles) -> None:
-            _logits_backward_kernel[a * b * triton.cdiv(num_rows, tiles.rows), triton.cdiv(d, block_out)](
+        def launch(tiles: Tiles, shape: Shape) -> None:
+            _logits_backward_kernel[a * b * triton.cdiv(num_rows, tiles.rows), triton.cdiv(d, shape.block_out)](
                 *rows, *columns, lse, delta, out, scale, logit_scale, b, num_rows, num_columns,
                 *_strides(*rows, *columns), ROWS_ARE_QUERIES=out is grad_query, ROWS=tiles.rows, STEP=tiles.step,
-                BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=_whole_or_piece(e, tiles.e, query),
-                BLOCK_OUT=block_out, num_warps=tiles.num_warps, num_stages=tiles.num_stages, **constants)
+                BLOCK_D=shape.products[0].block, BLOCK_E=shape.products[1].block, BLOCK_OUT=shape.block_out,
+                num_warps=tiles.num_warps, num_stages=tiles.num_stages, **constants)
 
-        _launch(launch, LOGITS_BACKWARD, num_rows, query, d, e, exclude_itself, out is grad_query)
+        _launch(launch, LOGITS_BACKWARD, logits_shape, query, num_rows, d, e, exclude_itself, out is grad_query)
 
-    def value_backward(tiles: Tiles) -> None:
-        block_e = min(_power_of_two(e), tiles.e)
-        _value_backward_kernel[a * b * triton.cdiv(m, tiles.rows), triton.cdiv(e, block_e)](
+    def value_backward(tiles: Tiles, shape: Shape) -> None:
+        _value_backward_kernel[a * b * triton.cdiv(m, tiles.rows), triton.cdiv(e, shape.block_out)](
             query, key, grad, lse, grad_value, logit_scale, b, n, m, *_strides(query, key, grad),
-            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=_whole_or_piece(d, tiles.d, query), BLOCK_E=block_e,
+            ROWS=tiles.rows, STEP=tiles.step, BLOCK_D=shape.products[0].block, BLOCK_E=shape.block_out,
             num_warps=tiles.num_warps, num_stages=tiles.num_stages, **constants)
 
     logits_backward((query, grad), (key, value), grad_query)
     logits_backward((key, value), (query, grad), grad_key)
-    _launch(value_backward, FORWARD, m, query, d, e, exclude_itself, 'value')
+    _launch(value_backward, FORWARD, forward_shape, query, m, d, e, exclude_itself, 'value')
     return grad_query, grad_key, grad_value
 
 
-def _launch(launch: Callable[[Tiles], None], table: dict[int, tuple[Tiles, ...]], num_rows: int, tensor: Tensor,
+def _launch(launch: Callable[[Tiles, Shape], None], table: dict[int, tuple[Tiles, ...]],
+            shape_of: Callable[[Tiles, int, int, int], Shape], query: Tensor, num_rows: int, d: int, e: int,
             *key: Hashable) -> None:
-    # The rows of a small map, 129 say, would leave most of the last 128 empty.
-    most = 1.5 * 16 * triton.cdiv(num_rows, 16)
-    candidates = tuple(tiles for tiles in table[tensor.element_size()]
-                       if tiles.rows * triton.cdiv(num_rows, tiles.rows) <= most)
-    with on_device_of(tensor):
-        launch_first_that_fits(launch, candidates, tensor.device, tensor.dtype, *key)
+    size = query.element_size()
+    few = candidates(table[size], shape_of, num_rows, query.shape[0] * query.shape[1], d, e, size,
+                     limits_of(query.device))
+    with on_device_of(query):
+        launch_first_that_fits(lambda tiles: launch(tiles, shape_of(tiles, d, e, size)), few,
+                               query.device, query.dtype, d, e, *key)
 
 
-def _dense_rows(x: Tensor) -> Tensor:
+def _aligned_rows(x: Tensor) -> Tensor:
+    """Dense rows whose width is a multiple of :data:`ALIGNMENT`, by zeros, which change no product of rows."""
     # Otherwise nothing could be copied to shared memory asynchronously, and every block of rows of the other side would
     # collect the numbers one by one.
-    return x if x.stride(-1) == 1 else x.contiguous()
+    if x.shape[-1] % ALIGNMENT == 0:
+        return x if x.stride(-1) == 1 else x.contiguous()
+    padded = x.new_zeros(*x.shape[:-1], ALIGNMENT * triton.cdiv(x.shape[-1], ALIGNMENT))
+    padded[..., :x.shape[-1]] = x
+    return padded
 
 
 def _strides(*tensors: Tensor) -> list[int]:
     return [stride for tensor in tensors for stride in tensor.stride()[:3]]
-
-
-def _power_of_two(width: int) -> int:
-    # 16 is the least that tensor cores multiply.
-    return max(triton.next_power_of_2(width), 16)
-
-
-def _whole_or_piece(width: int, largest: int, tensor: Tensor) -> int:
-    width = _power_of_two(width)
-    return width if width <= largest else min(largest, PIECE[tensor.element_size()])
 
 
 @triton.jit
@@ -229,7 +204,7 @@ def _lse_in_powers_of_two(lse, queries, num_queries):
     return tl.where(lse == float('-inf'), float('inf'), lse) * LOG2_E
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries, num_keys,
                     query_a, query_b, query_n, key_a, key_b, key_m, value_a, value_b, value_m,
                     D: tl.constexpr, E: tl.constexpr, EXCLUDE_ITSELF: tl.constexpr, PRECISION: tl.constexpr,
@@ -272,7 +247,7 @@ def _forward_kernel(query, key, value, out, lse, logit_scale, num_b, num_queries
         tl.store(lse + row, (maximum + tl.log2(total)) * LN_2, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, scale, logit_scale,
                             num_b, num_rows, num_columns,
                             row_xa, row_xb, row_xr, row_ya, row_yb, row_yr,
@@ -327,7 +302,7 @@ def _logits_backward_kernel(row_x, row_y, column_x, column_y, lse, delta, out, s
              mask=inside[:, None] & (columns < D)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=COUNTS)
 def _value_backward_kernel(query, key, grad, lse, out, logit_scale, num_b, num_queries, num_keys,
                            query_a, query_b, query_n, key_a, key_b, key_m, grad_a, grad_b, grad_n,
                            D: tl.constexpr, E: tl.constexpr, EXCLUDE_ITSELF: tl.constexpr, PRECISION: tl.constexpr,

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import LAUNCH_OPTIONS, on_device_of
+from .launching import LAUNCH_OPTIONS, SIDES, on_device_of
 
 # Input pixels of a program: one for each thread, since then no number changes threads.
 PIXELS = 128
@@ -79,7 +79,7 @@ def _share_of_work(parts, height, width, PIXELS: tl.constexpr):
     return program % parts, pixels, (program // parts // blocks).to(tl.int64)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIDES)
 def _forward_kernel(x, masks, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr):
     """Axes: rows of the s x s outputs, channels, input pixels, columns of the s x s outputs."""
@@ -107,7 +107,8 @@ def _forward_kernel(x, masks, out, parts, channels, height, width, K: tl.constex
     tl.store(out, acc.to(out.dtype.element_ty), mask=exists & (channel < channels))
 
 
-@triton.jit
+# Stores several pixels of a thread at once where the width is known to be a multiple of 16.
+@triton.jit(do_not_specialize=['height'])
 def _input_backward_kernel(grad, masks, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                            COLUMNS: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr):
     """Every input pixel gathers from the outputs that read it. Axes: channels, input pixels, columns of the s x s
@@ -138,7 +139,7 @@ def _input_backward_kernel(grad, masks, out, parts, channels, height, width, K: 
              mask=(channel < channels) & (pixel < height * width))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIDES)
 def _masks_backward_kernel(grad, x, out, parts, channels, height, width, K: tl.constexpr, S: tl.constexpr,
                            ROWS: tl.constexpr, COLUMNS: tl.constexpr, TAPS: tl.constexpr, PIXELS: tl.constexpr):
     """Axes: taps, rows of the s x s outputs, input pixels, columns of the s x s outputs."""

@@ -12,6 +12,8 @@ T = TypeVar('T', bound=Hashable)
 
 # Of every launch: a * b + c in one instruction. From Triton 3.10 on it makes two unless told.
 LAUNCH_OPTIONS = dict(enable_fp_fusion=True)
+# Arguments that change with the image. Triton would compile a kernel once more where one is 1 or a multiple of 16.
+SIDES = ('height', 'width')
 
 _first_that_fits: dict[Hashable, int] = {}
 

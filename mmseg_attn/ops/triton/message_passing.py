@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launching import LAUNCH_OPTIONS, on_device_of
+from .launching import LAUNCH_OPTIONS, SIDES, on_device_of
 
 NUM_WARPS = 4
 # Of a program, 16 for each of its threads. Compiled for compute capability 9.0 none is spilled. Not timed.
@@ -117,7 +117,8 @@ def _share(down, right, DOWN: tl.constexpr, RIGHT: tl.constexpr):
     return (down if DOWN else 1 - down) * (right if RIGHT else 1 - right)
 
 
-@triton.jit
+# Stores several pixels of a thread at once where the width is known to be a multiple of 16.
+@triton.jit(do_not_specialize=['height'])
 def _forward_kernel(x, positions, weights, out, group_width, height, width, num_groups, num_taps,
                     PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
     size = tl.cast(height, tl.int64) * width
@@ -147,7 +148,7 @@ def _forward_kernel(x, positions, weights, out, group_width, height, width, num_
              mask=inside[:, None] & exists)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIDES)
 def _input_backward_kernel(grad, positions, weights, out, group_width, height, width, num_groups, num_taps,
                            PIXELS: tl.constexpr, CHANNELS: tl.constexpr):
     """Every pixel adds its gradient to the corners of its samples."""
@@ -185,7 +186,7 @@ def _corner_products(grads, x, top, left, inside, exists, channels, height, widt
     return grads * values.to(tl.float32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIDES)
 def _taps_backward_kernel(grad, x, positions, weights, grad_positions, grad_weights,
                           group_width, height, width, num_groups, num_taps,
                           PIXELS: tl.constexpr, CHANNELS: tl.constexpr):

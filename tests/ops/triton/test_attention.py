@@ -1,8 +1,9 @@
 import pytest
 import torch
 
-from mmseg_attn.ops.triton import attention
-from mmseg_attn.ops.triton.attention import Tiles, attention_backward, attention_forward
+from mmseg_attn.ops.triton import attention, tiles
+from mmseg_attn.ops.triton.attention import attention_backward, attention_forward
+from mmseg_attn.ops.triton.tiles import LOGITS_BACKWARD, Limits, Tiles, candidates, logits_shape
 
 from .attention_checks import check_attention, doubles, random_inputs
 from .closeness import DTYPES, assert_equals_oracle
@@ -12,7 +13,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
-@pytest.mark.parametrize('shape', [(1, 2, 37, 45, 5, 7), (2, 1, 1, 70, 20, 1), (1, 1, 150, 3, 1, 65)], ids=str)
+@pytest.mark.parametrize('shape', [
+    (1, 2, 37, 45, 5, 7), (2, 1, 1, 70, 20, 1), (1, 1, 150, 3, 1, 65), (1, 2, 19, 33, 16, 32)], ids=str)
 def test_equals_the_definition(shape, dtype, device):
     inputs = random_inputs(shape, device, dtype)
     check_attention(inputs, torch.randn(*shape[:3], shape[5]).to(device, dtype))
@@ -21,11 +23,11 @@ def test_equals_the_definition(shape, dtype, device):
 @pytest.fixture
 def _small_tiles(monkeypatch):
     """Several of everything in matrices of a few dozen numbers."""
-    tiles = dict.fromkeys((2, 4), (Tiles(16, 16, 16, 16, 4, 2),))
-    monkeypatch.setattr(attention, 'FORWARD', tiles)
-    monkeypatch.setattr(attention, 'LOGITS_BACKWARD', tiles)
+    table = dict.fromkeys((2, 4), (Tiles(16, 16, 16, 16, 4, 2),))
+    monkeypatch.setattr(attention, 'FORWARD', table)
+    monkeypatch.setattr(attention, 'LOGITS_BACKWARD', table)
     for name in ('PIECE', 'WIDEST'):
-        monkeypatch.setattr(attention, name, dict.fromkeys((2, 4), 16))
+        monkeypatch.setattr(tiles, name, dict.fromkeys((2, 4), 16))
 
 
 @pytest.mark.parametrize(('exclude_itself', 'dtype'), [(False, torch.float32), (True, torch.float16)], ids=str)
@@ -33,6 +35,16 @@ def _small_tiles(monkeypatch):
 def test_widths_and_sides_of_several_tiles(exclude_itself, dtype, device):
     inputs = random_inputs((1, 1, 20, 19, 37, 20), device, dtype)
     check_attention(inputs, torch.randn(1, 1, 20, 20).to(device, dtype), 0.2, exclude_itself)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float32], ids=str)
+def test_tiles_of_a_small_grid(dtype, device, monkeypatch):
+    limits = Limits(multiprocessors=8)
+    monkeypatch.setattr(attention, 'limits_of', lambda device: limits)
+    size = dtype.itemsize
+    assert candidates(LOGITS_BACKWARD[size], logits_shape, 128, 2, 16, 16, size, limits)[0].rows == 64
+    inputs = random_inputs((1, 2, 128, 128, 16, 10), device, dtype)
+    check_attention(inputs, torch.randn(1, 2, 128, 10).to(device, dtype))
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)
