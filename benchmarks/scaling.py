@@ -2,8 +2,8 @@
 
     python -m benchmarks.scaling
 
-Counted from the configs; the machine is assumed, by the constants below, and nothing is measured. docs/scaling.md has the
-table and says what it leaves out.
+Counted from the configs; the machine is assumed, by the constants below, and nothing is measured. docs/scaling.md has
+the table and says what it leaves out.
 """
 
 import warnings

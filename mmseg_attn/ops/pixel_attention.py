@@ -17,6 +17,8 @@ from .operators import differentiable_gradients, is_exporting, operator, registe
 
 # Logits that are held at a time: 8 MiB of float32, which stay in the last cache of a CPU.
 MAX_TILE_ELEMENTS = 2**21
+# And of one row: of more keys, a tile would have so few rows that it waits for keys and values to be read.
+MAX_TILE_KEYS = 2**13
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
@@ -102,10 +104,24 @@ def tiled_softmax_attention(query: Tensor, key: Tensor, value: Tensor, scale: fl
     out = value.new_empty(*query.shape[:2], value.shape[2])
     query, key, value = (float_or_better(t) for t in (query, key, value))
     log_sum = query.new_empty(query.shape[:2])
-    for images, rows in _tiles(query.shape[0], query.shape[1], key.shape[1]):
-        weights, log_sum[images, rows] = softmax_and_log_sum(scaled_product(query[images, rows], key[images], scale))
-        out[images, rows] = weights @ value[images]
+    for images, rows, (first, *others) in _tiles(query.shape[0], query.shape[1], key.shape[1]):
+        part = _part(query[images, rows], key[images, first], value[images, first], scale)
+        for keys in others:
+            part = _merged(*part, *_part(query[images, rows], key[images, keys], value[images, keys], scale))
+        out[images, rows], log_sum[images, rows] = part
     return out, log_sum
+
+
+def _part(query: Tensor, key: Tensor, value: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    weights, log_sum = softmax_and_log_sum(scaled_product(query, key, scale))
+    return weights @ value, log_sum
+
+
+def _merged(out: Tensor, log_sum: Tensor, other_out: Tensor, other_log_sum: Tensor) -> tuple[Tensor, Tensor]:
+    """The attention to all keys, from that to some and that to the others."""
+    whole = torch.logaddexp(log_sum, other_log_sum)
+    out.mul_((log_sum - whole).exp()[..., None])
+    return out.add_(other_out.mul_((other_log_sum - whole).exp()[..., None])), whole
 
 
 @operator
@@ -127,14 +143,20 @@ def tiled_softmax_attention_backward(
                 _in_memory_as(value, grad_value[0]))
     query_dtype, key_dtype, value_dtype = query.dtype, key.dtype, value.dtype
     grad, query, key, value = (float_or_better(t) for t in (grad, query, key, value))
-    grad_query, grad_key, grad_value = torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)
-    for images, rows in _tiles(query.shape[0], query.shape[1], key.shape[1]):
-        weights = scaled_product(query[images, rows], key[images], scale).softmax(-1)
-        grad_value[images].baddbmm_(weights.transpose(1, 2), grad[images, rows])
-        grad_logits = scaled_product(grad[images, rows], value[images])
-        grad_logits.sub_(delta[images, rows, None]).mul_(weights)
-        grad_query[images, rows] = scale * (grad_logits @ key[images])
-        grad_key[images].baddbmm_(grad_logits.transpose(1, 2), query[images, rows], alpha=scale)
+    grad_query, grad_key, grad_value = torch.zeros_like(query), torch.zeros_like(key), torch.zeros_like(value)
+    for images, rows, blocks in _tiles(query.shape[0], query.shape[1], key.shape[1]):
+        for keys in blocks:
+            logits = scaled_product(query[images, rows], key[images, keys], scale)
+            if len(blocks) == 1:
+                weights = logits.softmax(-1)
+            else:
+                weights, sums_of_block = softmax_and_log_sum(logits)
+                weights.mul_((sums_of_block - log_sum[images, rows]).exp()[..., None])
+            grad_value[images, keys].baddbmm_(weights.transpose(1, 2), grad[images, rows])
+            grad_logits = scaled_product(grad[images, rows], value[images, keys])
+            grad_logits.sub_(delta[images, rows, None]).mul_(weights)
+            grad_query[images, rows].baddbmm_(grad_logits, key[images, keys], alpha=scale)
+            grad_key[images, keys].baddbmm_(grad_logits.transpose(1, 2), query[images, rows], alpha=scale)
     return grad_query.to(query_dtype), grad_key.to(key_dtype), grad_value.to(value_dtype)
 
 
@@ -156,13 +178,15 @@ def softmax_and_log_sum(logits: Tensor) -> tuple[Tensor, Tensor]:
     return weights, logits.amax(-1) - weights.amax(-1).log()
 
 
-def _tiles(batch: int, num_queries: int, num_keys: int) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles of at most :data:`MAX_TILE_ELEMENTS` logits."""
-    rows = max(MAX_TILE_ELEMENTS // max(num_keys, 1), 1)
+def _tiles(batch: int, num_queries: int, num_keys: int) -> Iterator[tuple[slice, slice, list[slice]]]:
+    """Images and rows of tiles, and the blocks of keys that they go over, of at most :data:`MAX_TILE_ELEMENTS` logits
+    each."""
+    blocks = [slice(first, first + MAX_TILE_KEYS) for first in range(0, max(num_keys, 1), MAX_TILE_KEYS)]
+    rows = max(MAX_TILE_ELEMENTS // max(min(num_keys, MAX_TILE_KEYS), 1), 1)
     images = max(rows // max(num_queries, 1), 1)
     for image in range(0, batch, images):
         for row in range(0, num_queries, rows):
-            yield slice(image, image + images), slice(row, row + rows)
+            yield slice(image, image + images), slice(row, row + rows), blocks
 
 
 @tiled_softmax_attention.register_fake

@@ -54,8 +54,10 @@ def test_many_pixels_take_another_path_to_the_same_values(width, value_width):
 
 
 @pytest.mark.parametrize('tile', [1, 12, 40], ids=['a row', 'rows of an image', 'images'])
-def test_tiles_of_any_size_join_to_the_same_values(monkeypatch, tile):
+@pytest.mark.parametrize('keys', [1, 2, 5])
+def test_tiles_of_any_size_join_to_the_same_values(monkeypatch, tile, keys):
     monkeypatch.setattr(pixel_attention, 'MAX_TILE_ELEMENTS', tile)
+    monkeypatch.setattr(pixel_attention, 'MAX_TILE_KEYS', keys)
     inputs = [torch.randn(3, *shape, dtype=torch.float64, requires_grad=True) for shape in ((7, 3), (5, 3), (5, 4))]
     out, log_sum = tiled_softmax_attention(*inputs, 0.7)
     expected, expected_log_sum = pixel_attention._reference(*inputs, 0.7)
@@ -63,6 +65,15 @@ def test_tiles_of_any_size_join_to_the_same_values(monkeypatch, tile):
     cotangents = torch.randn_like(out), torch.randn_like(log_sum)
     torch.testing.assert_close(torch.autograd.grad((out, log_sum), inputs, cotangents),
                                torch.autograd.grad((expected, expected_log_sum), inputs, cotangents))
+
+
+def test_blocks_of_keys_that_weigh_nothing(monkeypatch):
+    """Beside logits of hundreds, whose exponentials no number holds."""
+    monkeypatch.setattr(pixel_attention, 'MAX_TILE_KEYS', 2)
+    inputs = [(40 * torch.randn(1, *shape, dtype=torch.float64)).requires_grad_() for shape in ((7, 3), (9, 3), (9, 4))]
+    ours, expected = tiled_softmax_attention(*inputs, 1.0)[0], pixel_attention._reference(*inputs, 1.0)[0]
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(out.square().sum(), inputs) for out in (ours, expected)))
 
 
 @pytest.mark.parametrize('autocast', [True, False])
