@@ -101,15 +101,16 @@ heads() {  # LEVEL DTYPE RUNS [OPTION ...]
 }
 
 train() {  # CONFIG ITERATIONS [SETTING ...]
-    local config=$1 iterations=$2 folder=$WORK/$1 settings=()
+    local config=$1 iterations=$2 folder=$WORK/$1
     shift 2
+    # All images of the validation take a CPU minutes.
+    [ "$SMALL" ] && set -- "$@" val_dataloader.dataset.indices=4 test_dataloader.dataset.indices=4
     # shellcheck disable=SC2086  # nothing, or an option
     "$PYTHON" tools/train.py "configs/$config.py" $AMP --work-dir "$folder" --overwrite --cfg-options \
         "train_cfg.max_iters=$iterations" "train_cfg.val_interval=$iterations" \
         "default_hooks.checkpoint.interval=$iterations" "$@" || return
-    [ $# -gt 0 ] && settings=(--cfg-options "$@")
     "$PYTHON" tools/test.py "configs/$config.py" "$folder/iter_$iterations.pth" --work-dir "$folder/test" \
-        ${settings[@]+"${settings[@]}"} || return
+        --cfg-options "train_cfg.max_iters=$iterations" "$@" || return
     grep -h -o 'Iter(train) .*\|Iter(test) .*\|mIoU: [0-9.]*' "$folder"/*/*.log "$folder"/test/*/*.log | tail -4 \
         | cut -c1-160
 }
