@@ -54,7 +54,7 @@ class Step:
             out = self.function(*self.inputs)
         if self.training:
             if self.gradient is None:
-                self.gradient = torch.randn(out.shape)
+                self.gradient = torch.randn_like(out)
             out.backward(self.gradient)
         return out
 
@@ -93,15 +93,18 @@ class _EquationOfCrissCross(nn.Module):
         self.query, self.key, self.value, self.gamma = block.query, block.key, block.value, block.gamma
 
     def forward(self, x: Tensor) -> Tensor:
-        height = x.shape[2]
-        query, key, value = self.query(x), self.key(x), self.value(x)
-        itself = torch.diag(torch.full((height,), -torch.inf))
-        column = (torch.einsum('bchw,bciw->bwhi', query, key) + itself).transpose(1, 2)
-        row = torch.einsum('bchw,bchj->bhwj', query, key)
-        weights = torch.cat([column, row], dim=-1).softmax(dim=-1)
-        out = torch.einsum('bciw,bhwi->bchw', value, weights[..., :height])
-        out = out + torch.einsum('bchj,bhwj->bchw', value, weights[..., height:])
+        out = criss_cross_by_einsums(self.query(x), self.key(x), self.value(x))
         return (self.gamma * out + x).contiguous()
+
+
+def criss_cross_by_einsums(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    height = query.shape[2]
+    itself = torch.eye(height, dtype=torch.bool, device=query.device)
+    column = torch.einsum('bchw,bciw->bwhi', query, key).masked_fill(itself, -torch.inf).transpose(1, 2)
+    row = torch.einsum('bchw,bchj->bhwj', query, key)
+    weights = torch.cat([column, row], dim=-1).softmax(dim=-1)
+    out = torch.einsum('bciw,bhwi->bchw', value, weights[..., :height])
+    return out + torch.einsum('bchj,bhwj->bchw', value, weights[..., height:])
 
 
 def interlaced_attention(height: int, width: int) -> Row:
@@ -123,10 +126,10 @@ def adaptive_context(height: int, width: int) -> Row:
 def upsampling(height: int, width: int) -> Row:
     height, width = height // 2, width // 2
     inputs = [torch.randn(1, 256, height, width), torch.randn(1, 25, 2 * height, 2 * width).softmax(1)]
-    return lambda x, masks: carafe(x, masks, 5, 1, 2), _carafe_by_unfold, inputs, 'unfold at low resolution and einsum'
+    return lambda x, masks: carafe(x, masks, 5, 1, 2), carafe_by_unfold, inputs, 'unfold at low resolution and einsum'
 
 
-def _carafe_by_unfold(x: Tensor, masks: Tensor) -> Tensor:
+def carafe_by_unfold(x: Tensor, masks: Tensor) -> Tensor:
     height, width = x.shape[2:]
     patches = F.unfold(x, 5, padding=2).unflatten(2, (height, width)).unflatten(1, (-1, 25))
     weights = F.pixel_unshuffle(masks, 2).unflatten(1, (25, 4))
@@ -136,10 +139,10 @@ def _carafe_by_unfold(x: Tensor, masks: Tensor) -> Tensor:
 def message_passing(height: int, width: int) -> Row:
     positions = sampling_positions(2 * torch.randn(1, 18, height, width), rate=4)
     inputs = [torch.randn(1, 512, height, width), positions, torch.randn(1, 4, 9, height, width)]
-    return pass_messages, _by_grid_sample, inputs, 'grid_sample tap by tap'
+    return pass_messages, messages_by_grid_sample, inputs, 'grid_sample tap by tap'
 
 
-def _by_grid_sample(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
+def messages_by_grid_sample(x: Tensor, positions: Tensor, weights: Tensor) -> Tensor:
     out = 0
     for tap in range(weights.shape[2]):
         samples = bilinear_sample(x, positions[:, tap]).unflatten(1, (weights.shape[1], -1))

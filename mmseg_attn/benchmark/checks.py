@@ -76,7 +76,7 @@ def _check_in_double(ours: Case, theirs: Case, training: bool, tolerance: float)
 def _results(case: Case, inputs: list[Tensor], training: bool) -> dict[str, Tensor]:
     """Outputs and gradients of the inputs in any precision, which must differ by rounding only."""
     # In one thread, since what checkpointing computes again in the backward must be smooth too.
-    with _SmoothActivations() if training else nullcontext(), torch.autograd.set_multithreading_enabled(False):
+    with SmoothActivations() if training else nullcontext(), torch.autograd.set_multithreading_enabled(False):
         return _run(_copy(case, inputs), inputs, training)
 
 
@@ -127,7 +127,7 @@ def _projected_gradients(case: Case) -> Tensor:
                         for function in (torch.abs, torch.square, torch.cos)])
 
 
-class _SmoothActivations(TorchFunctionMode):
+class SmoothActivations(TorchFunctionMode):
     """SiLU in place of (leaky) ReLU.
 
     Rounding carries some of 500,000 activations to the other side of a ReLU, and each changes the gradient by 2e-3 of

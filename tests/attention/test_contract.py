@@ -6,24 +6,14 @@ from torch.export import Dim
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmseg_attn.ops import determinism
-from tests.attention.blocks import BLOCKS, EXPORT_MULTIPLE, WITHOUT_MAP
+from tests.attention.blocks import BLOCKS, EXPORT_MULTIPLE, WITHOUT_MAP, variants_slow
 from tests.attention.variants import CHANNELS
 from tests.helpers import randomize
 
 SIZES = [(1, 1), (1, 7), (7, 1), (9, 13), (16, 3)]
 
 
-def _variants_slow(names):
-    """The first variant of each class in the quick run. test_properties.py tries the options of all in it too."""
-    seen, params = set(), []
-    for name in names:
-        block = type(BLOCKS[name]())
-        params.append(pytest.param(name, marks=pytest.mark.slow if block in seen else ()))
-        seen.add(block)
-    return params
-
-
-@pytest.fixture(params=_variants_slow(BLOCKS))
+@pytest.fixture(params=variants_slow(BLOCKS))
 def block(request):
     return randomize(BLOCKS[request.param]()).eval()
 
@@ -129,7 +119,7 @@ def test_deterministic_mode_of_a_gpu(name, monkeypatch):
         block.train()(x.requires_grad_()).square().sum().backward()
 
 
-@pytest.mark.parametrize('name', _variants_slow(BLOCKS))
+@pytest.mark.parametrize('name', variants_slow(BLOCKS))
 def test_state_dict_round_trip(name):
     block, other = (randomize(BLOCKS[name]()).eval() for _ in range(2))
     other.load_state_dict(block.state_dict())
@@ -201,7 +191,7 @@ def test_memory_is_linear_in_the_number_of_pixels(block):
 POINTS = torch.tensor([[0, 0], [4, 7], [8, 12]])
 
 
-@pytest.fixture(params=_variants_slow(name for name in BLOCKS if name not in WITHOUT_MAP))
+@pytest.fixture(params=variants_slow(name for name in BLOCKS if name not in WITHOUT_MAP))
 def mapped(request):
     return randomize(BLOCKS[request.param]()).eval()
 

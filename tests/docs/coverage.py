@@ -17,6 +17,8 @@ COMMANDS = (
     (r' --amp\b', PARSED),
     (r' --device cuda\b', PARSED),
     (r'\bpip install ', PARSED),
+    (r'\bbash benchmarks/gpu/run\.sh\b|^python -m benchmarks\.gpu\.',
+     'tests/benchmark/test_gpu_run.py::test_every_program_takes_its_arguments'),
     (r'^(git clone|make|source|pre-commit|python -m venv) ', PARSED),
     (r'^bash \.ci/run$', PARSED),
     (r'^pytest( -n auto)?$', PARSED),  # this very test is one of them

@@ -52,7 +52,8 @@ class Block:
 
 def pages() -> dict[str, str]:
     """Path in the repository -> text."""
-    files = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md'))]
+    files = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *sorted((ROOT / 'docs').rglob('*.md')),
+             *sorted((ROOT / 'benchmarks').rglob('*.md'))]
     return {file.relative_to(ROOT).as_posix(): file.read_text(encoding='utf-8') for file in files}
 
 

@@ -10,7 +10,7 @@ from mmseg_attn.common.errors import UserError
 from mmseg_attn.models.fusing import fuse_conv_bn
 from mmseg_attn.registry import MODELS
 from tests.helpers import randomize
-from tests.models.heads.test_heads import VARIANTS
+from tests.models.heads.variants import VARIANTS
 
 SIZE = (30, 44)
 

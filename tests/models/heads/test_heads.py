@@ -11,9 +11,7 @@ from mmseg_attn.models.heads.base import AttentionHead, ConcatConv
 from mmseg_attn.registry import MODELS
 from tests.attention.blocks import HEADS as SMALL
 from tests.helpers import randomize
-
-HEADS = sorted(SMALL)
-VARIANTS = [(name, variant) for name in HEADS for variant in SMALL[name]]
+from tests.models.heads.variants import HEADS, VARIANTS, build_head, stage_features
 
 
 def test_every_head_is_here():
@@ -21,36 +19,26 @@ def test_every_head_is_here():
     assert {name for name, cls in MODELS.module_dict.items() if issubclass(cls, AttentionHead)} == set(HEADS)
 
 
-def _build(name, variant, **kwargs):
-    config = dict(type=f'mmseg_attn.{name}', in_channels=12, in_index=1, channels=8, num_classes=5,
-                  norm_cfg=dict(type='BN'))
-    return randomize(MODELS.build(config | variant | kwargs))
-
-
-def _features(batch=2, height=9, width=13):
-    return [torch.randn(batch, 4, 2 * height, 2 * width), torch.randn(batch, 12, height, width)]
-
-
 @pytest.fixture(params=VARIANTS, ids=lambda v: f'{v[0]}-{"-".join(f"{k}={x}" for k, x in v[1].items())}')
 def head(request):
-    return _build(*request.param)
+    return build_head(*request.param)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (9, 13), (16, 3)], ids=str)
 def test_logits(head, size):
-    assert head.eval()(_features(2, *size)).shape == (2, 5, *size)
+    assert head.eval()(stage_features(2, *size)).shape == (2, 5, *size)
 
 
 @pytest.mark.parametrize(('name', 'variant'), VARIANTS, ids=str)
 def test_logits_on_the_meta_device(name, variant):
     with torch.device('meta'):
-        logits = _build(name, variant).eval()(_features())
+        logits = build_head(name, variant).eval()(stage_features())
     assert (logits.device.type, logits.shape) == ('meta', (2, 5, 9, 13))
 
 
 def test_loss_reaches_every_trainable_parameter(head):
     samples = [SegDataSample(gt_sem_seg=PixelData(data=torch.randint(0, 5, (1, 72, 104)))) for _ in range(2)]
-    losses = head.train().loss(_features(), samples, train_cfg=None)
+    losses = head.train().loss(stage_features(), samples, train_cfg=None)
     sum(value for key, value in losses.items() if 'loss' in key).backward()
     for name, parameter in head.named_parameters():
         if parameter.requires_grad:
@@ -60,13 +48,13 @@ def test_loss_reaches_every_trainable_parameter(head):
 
 def test_predictions_have_the_size_of_the_image(head):
     metas = [dict(img_shape=(70, 100), pad_shape=(72, 104))] * 2
-    assert head.eval().predict(_features(), metas, test_cfg=None).shape == (2, 5, 72, 104)
+    assert head.eval().predict(stage_features(), metas, test_cfg=None).shape == (2, 5, 72, 104)
 
 
 @pytest.mark.parametrize('name', HEADS)
 def test_logits_of_half_precision_are_resized_in_float32(name):
-    head = _build(name, SMALL[name][0]).eval()
-    features, metas = _features(1), [dict(img_shape=(70, 100), pad_shape=(72, 104))]
+    head = build_head(name, SMALL[name][0]).eval()
+    features, metas = stage_features(1), [dict(img_shape=(70, 100), pad_shape=(72, 104))]
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
         logits = head(features)
         assert logits.dtype == torch.bfloat16
@@ -83,16 +71,16 @@ def test_logits_of_half_precision_are_resized_in_float32(name):
 
 
 def test_attention_map(head):
-    weights = head.eval().attention_map(_features(), torch.tensor([[0, 0], [8, 12]]))
+    weights = head.eval().attention_map(stage_features(), torch.tensor([[0, 0], [8, 12]]))
     assert weights.shape == (2, 2, 9, 13)
     with torch.autocast('cpu', torch.bfloat16):
-        assert head.attention_map(_features(), torch.tensor([[0, 0]])).dtype == torch.float32
+        assert head.attention_map(stage_features(), torch.tensor([[0, 0]])).dtype == torch.float32
     with pytest.raises(RuntimeError, match='evaluation mode'):
-        head.train().attention_map(_features(), torch.tensor([[0, 0]]))
+        head.train().attention_map(stage_features(), torch.tensor([[0, 0]]))
 
 
 def test_the_logits_are_the_same_with_and_without_gradients(head):
-    head, features = head.eval().double(), [x.double() for x in _features()]
+    head, features = head.eval().double(), [x.double() for x in stage_features()]
     expected = head(features)
     with torch.no_grad():
         torch.testing.assert_close(head(features), expected.detach(), rtol=1e-10, atol=1e-10)
@@ -100,9 +88,9 @@ def test_the_logits_are_the_same_with_and_without_gradients(head):
 
 @pytest.mark.parametrize('name', HEADS)
 def test_without_a_norm(name):
-    head = _build(name, SMALL[name][0], norm_cfg=None)
+    head = build_head(name, SMALL[name][0], norm_cfg=None)
     assert not [m for m in head.modules() if 'Norm' in type(m).__name__]
-    head, features = head.eval().double(), [x.double() for x in _features()]
+    head, features = head.eval().double(), [x.double() for x in stage_features()]
     expected = head(features)
     assert expected.shape == (2, 5, 9, 13)
     with torch.no_grad():
@@ -122,19 +110,19 @@ def test_a_convolution_of_parts_is_that_of_their_concatenation(monkeypatch, opti
 
 @pytest.mark.parametrize('name', HEADS)
 def test_out_channels_of_binary_segmentation(name):
-    head = _build(name, SMALL[name][0], num_classes=2, out_channels=1, threshold=0.5)
-    assert head.eval()(_features()).shape == (2, 1, 9, 13)
+    head = build_head(name, SMALL[name][0], num_classes=2, out_channels=1, threshold=0.5)
+    assert head.eval()(stage_features()).shape == (2, 1, 9, 13)
 
 
 @pytest.mark.parametrize('name', HEADS)
 def test_a_conv_cfg_that_does_not_reach_the_block(name):
-    _build(name, SMALL[name][0], conv_cfg=dict(type='Conv2d'))
+    build_head(name, SMALL[name][0], conv_cfg=dict(type='Conv2d'))
     if name not in ('CCHead', 'DAHead'):  # tests/checkpoints/test_mmseg.py compares these with mmseg's
         with pytest.raises(ValueError, match=rf"conv_cfg={{'type': 'ConvWS'}} would not reach .* {name}"):
-            _build(name, SMALL[name][0], conv_cfg=dict(type='ConvWS'))
+            build_head(name, SMALL[name][0], conv_cfg=dict(type='ConvWS'))
 
 
 @pytest.mark.parametrize('name', HEADS)
 def test_a_misspelt_argument_is_an_error(name):
     with pytest.raises(TypeError, match='num_basis'):
-        _build(name, SMALL[name][0], num_basis=3)
+        build_head(name, SMALL[name][0], num_basis=3)
