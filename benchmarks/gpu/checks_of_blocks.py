@@ -35,23 +35,23 @@ Sized = tuple[str, nn.Module, torch.Tensor, bool]
 
 
 def _all(record: Record, sizes: list[tuple[int, int]]) -> Iterator[Sized]:
-    """A label, a block, two images for it, and whether it is a wide one, whose reference takes the CPU long."""
-    for size in sizes:
-        for name, make in BLOCKS.items():
-            torch.manual_seed(0)
-            yield (f'{name} {CHANNELS} {size[0]}x{size[1]}', randomize(make()), torch.randn(2, CHANNELS, *size), False)
+    """A label, a block, two images for it, and whether it is a wide one: these first, in case that time runs out."""
     size = (49, 65) if record.on_gpu else (9, 13)
     for name, (channels, make) in WIDE.items():
         torch.manual_seed(0)
         yield (f'{name} {channels} {size[0]}x{size[1]}', randomize(make(channels), 0.1),
                torch.randn(2, channels, *size), True)
+    for size in sizes:
+        for name, make in BLOCKS.items():
+            torch.manual_seed(0)
+            yield (f'{name} {CHANNELS} {size[0]}x{size[1]}', randomize(make()), torch.randn(2, CHANNELS, *size), False)
 
 
 def blocks(record: Record) -> None:
     """Output and all gradients in float32, float64 and with channels last."""
     for label, block, x, wide in _all(record, [(9, 13), (33, 40)] if record.on_gpu else [(9, 13)]):
         for training in False, True:
-            if record.is_over:
+            if record.out_of_time():
                 return
             expected = results(block, x, torch.float64, 'cpu', training)
             limit, mode = FLOAT32_LIMIT[training], 'training' if training else 'evaluation'
@@ -69,7 +69,7 @@ def blocks(record: Record) -> None:
 def amp(record: Record) -> None:
     """Under autocast: how far the output is off, and whether all gradients are finite."""
     for label, block, x, _ in _all(record, [(33, 40) if record.on_gpu else (9, 13)]):
-        if record.is_over:
+        if record.out_of_time():
             return
         block.eval()
         expected = copy.deepcopy(block).double()(x.double()).float()
@@ -95,7 +95,7 @@ def maps(record: Record) -> None:
     """Attention maps, of points on the CPU and on the device, and under autocast."""
     points = torch.tensor(POINTS)
     for name in sorted(BLOCKS.keys() - WITHOUT_MAP):
-        if record.is_over:
+        if record.out_of_time():
             return
         torch.manual_seed(0)
         block, x = randomize(BLOCKS[name]()).eval(), torch.randn(2, CHANNELS, 9, 13)

@@ -47,7 +47,7 @@ def total(losses: dict[str, Tensor]) -> Tensor:
 def heads(record: Record) -> None:
     """Loss, gradient of the features, and the logits of a prediction, in float64 and float32."""
     for label, head in all_heads():
-        if record.is_over:
+        if record.out_of_time():
             return
         torch.manual_seed(0)
         features = stage_features()

@@ -39,14 +39,18 @@ class Record:
     def is_over(self) -> bool:
         return time.monotonic() > self.deadline
 
+    def out_of_time(self) -> bool:
+        """Whether no time is left for a check and what it needs; it then counts as left out, with all that follow."""
+        self.skipped += self.is_over
+        return self.is_over
+
     def add(self, **row) -> None:
         self.file.write(json.dumps(row) + '\n')
         self.file.flush()
 
     def check(self, name: str, function: Callable[[], float | None], limit: float | None = None) -> None:
         """Right if ``function`` returns an error of at most ``limit``, or None, and raises nothing."""
-        if self.is_over:
-            self.skipped += 1
+        if self.out_of_time():
             return
         torch.manual_seed(0)
         started, row = time.monotonic(), dict(check=name)
