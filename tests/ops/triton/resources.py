@@ -1,30 +1,30 @@
 """What the kernels take of a GPU that need not be there. Run as a script, without Triton's interpreter.
 
-Usage: resources.py CAPABILITY (80) SHARED_MEMORY (bytes). Prints a line of JSON for every kernel that is launched.
+Usage: resources.py CAPABILITY (80) SHARED_MEMORY (bytes) [few]. Prints a line of JSON for every kernel launched; with
+`few` of three kinds of attention and one dtype of the others, which takes half a minute instead of one and a half.
 """
 
 import json
 import re
 import sys
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 
 import torch
 from triton import knobs
-from triton.backends.compiler import GPUTarget
 from triton.compiler import CompiledKernel
-from triton.runtime import jit
-from triton.runtime.driver import driver
 from triton.runtime.errors import OutOfResources
 
 from mmseg_attn.ops.triton.attention import attention_backward, attention_forward
 from mmseg_attn.ops.triton.carafe import carafe_backward, carafe_forward
 from mmseg_attn.ops.triton.message_passing import message_passing_backward, message_passing_forward
+from tests.ops.triton.ahead_of_time import compile_instead_of_launching
 
-# dtype, D and E: of DANet, Non-local, OCNet's pyramid, criss-cross (which excludes itself), and a head of odd widths.
-ATTENTION = [(torch.bfloat16, 64, 512, False), (torch.bfloat16, 256, 256, False), (torch.bfloat16, 256, 512, False),
-             (torch.bfloat16, 64, 512, True), (torch.float16, 300, 5, False), (torch.float32, 64, 512, False)]
+# dtype, D and E: of DANet, ISANet with mask_padding, DANet in float32, Non-local, OCNet's pyramid, criss-cross (which
+# excludes itself), and a head of odd widths.
+ATTENTION = [(torch.bfloat16, 64, 512, False), (torch.bfloat16, 257, 256, False), (torch.float32, 64, 512, False),
+             (torch.bfloat16, 256, 256, False), (torch.bfloat16, 256, 512, False), (torch.bfloat16, 64, 512, True),
+             (torch.float16, 300, 5, False)]
 
 
 def attention(dtype: torch.dtype, d: int, e: int, exclude_itself: bool) -> None:
@@ -44,25 +44,6 @@ def message_passing(dtype: torch.dtype) -> None:
     message_passing_backward(message_passing_forward(x, positions, weights), x, positions, weights)
 
 
-def compile_instead_of_launching(capability: int, compiled: Callable[[CompiledKernel], None]) -> None:
-    """Has every launch call ``compiled`` with its kernel."""
-    class NoGPU:
-        def get_current_device(self):
-            return 0
-
-        def get_current_stream(self, device=None):
-            return 0
-
-        def get_current_target(self):
-            return GPUTarget('cuda', capability, 32)
-
-    def compile_only(kernel, grid):
-        return lambda *args, **kwargs: compiled(kernel.run(*args, grid=grid, warmup=True, **kwargs))
-
-    driver.set_active(NoGPU())
-    jit.KernelInterface.__getitem__ = compile_only
-
-
 def resources(log: str) -> dict[str, int]:
     """From what ptxas says of a kernel: registers of a thread, and bytes that one stores to and loads from memory for
     want of more."""
@@ -71,7 +52,7 @@ def resources(log: str) -> dict[str, int]:
         ('spill_loads', r'(\d+) bytes spill loads'))}
 
 
-def main(capability: int, shared_memory: int) -> None:
+def main(capability: int, shared_memory: int, few: bool) -> None:
     case, found = '', {}
 
     def compiled(kernel: CompiledKernel) -> None:
@@ -85,17 +66,17 @@ def main(capability: int, shared_memory: int) -> None:
         print(json.dumps(dict(case=case, kernel=kernel.metadata.name, shared=kernel.metadata.shared)
                          | found[kernel.hash]), flush=True, file=sys.__stdout__)
 
-    compile_instead_of_launching(capability, compiled)
+    compile_instead_of_launching(capability, compiled, shared_memory)
     knobs.nvidia.dump_ptxas_log = True
     with redirect_stdout(StringIO()) as printed:
-        for dtype, d, e, exclude_itself in ATTENTION:
+        for dtype, d, e, exclude_itself in ATTENTION[:3] if few else ATTENTION:
             case = f'attention {str(dtype)[6:]} D={d} E={e}' + (' exclude_itself' if exclude_itself else '')
             attention(dtype, d, e, exclude_itself)
-        for dtype in torch.bfloat16, torch.float32:
+        for dtype in (torch.bfloat16,) if few else (torch.bfloat16, torch.float32):
             for launch in carafe, message_passing:
                 case = f'{launch.__name__} {str(dtype)[6:]}'
                 launch(dtype)
 
 
 if __name__ == '__main__':
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), int(sys.argv[2]), few='few' in sys.argv[3:])
