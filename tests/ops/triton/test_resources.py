@@ -29,8 +29,8 @@ def test_kernels_fit_and_hardly_spill(capability, tmp_path):
     environment = {**os.environ, 'TRITON_INTERPRET': '0', 'TRITON_CACHE_DIR': str(tmp_path),
                    'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[3]), *filter(None, sys.path)])}
     script, shared_memory = Path(__file__).with_name('resources.py'), SHARED_MEMORY[capability]
-    done = subprocess.run([sys.executable, script, str(capability), str(shared_memory), 'few'], capture_output=True, text=True,
-                          env=environment)
+    command = [sys.executable, script, str(capability), str(shared_memory), 'few']
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     kernels = [json.loads(line) for line in done.stdout.splitlines()]
     assert {kernel['kernel'] for kernel in kernels} == {
