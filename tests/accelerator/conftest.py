@@ -1,4 +1,5 @@
-"""Runs these tests in a process with a fake accelerator (fake_device.py). To choose single tests there:
+"""Runs these tests in a process with a fake accelerator (fake_device.py). All are slow: the
+process takes ten seconds to start. To choose single tests there:
 FAKE_ACCELERATOR=1 pytest tests/accelerator/test_blocks.py -k danet
 """
 

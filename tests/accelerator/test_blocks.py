@@ -1,7 +1,4 @@
-"""Every block on the accelerator: nothing is made on the CPU, and nothing makes the host wait.
-
-All slow: the heads of the quick tests have the same blocks in them.
-"""
+"""Every block on the accelerator: nothing is made on the CPU, and nothing makes the host wait."""
 
 import pytest
 import torch

@@ -5,6 +5,8 @@ import torch
 
 from tests.accelerator.fake_device import DEVICE, NAME, Waited, moved, on_fake_device
 
+pytestmark = pytest.mark.slow
+
 WAITING = {
     'item': lambda x: x.sum().item(),
     'bool': lambda x: bool(x.sum() > 0),

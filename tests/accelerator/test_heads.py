@@ -11,21 +11,12 @@ from tests.attention.blocks import HEADS as SMALL
 from tests.attention.blocks import HEADS_OF
 from tests.models.heads.variants import VARIANTS, build_head, stage_features
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_MAP = {name for stem in MAPS_THAT_NEED_NUMBERS for name in HEADS_OF[stem]}
-# Fake tensors take milliseconds for each operation: these three stand for all in the quick run.
-QUICK = 'DAHead', 'EMAHead', 'NLHead'
-
-
 FIRST = [(name, SMALL[name][0]) for name in SMALL]
-
-
-def _marks(name: str, precision: str, variant: dict) -> tuple:
-    return () if name in QUICK and precision == 'autocast' and variant == SMALL[name][0] else (pytest.mark.slow, )
-
-
 # As the blocks: all under autocast, one of each head in float32.
-CASES = [pytest.param(name, variant, precision, marks=_marks(name, precision, variant))
-         for precision, variants in (('autocast', VARIANTS), ('float32', FIRST)) for name, variant in variants]
+CASES = [(*case, precision) for precision, cases in (('autocast', VARIANTS), ('float32', FIRST)) for case in cases]
 
 
 def _samples() -> list[SegDataSample]:
@@ -50,7 +41,6 @@ def test_a_step_of_training_and_a_prediction(name, variant, precision, monkeypat
         assert parameter.grad is not None or not parameter.requires_grad, key
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(('name', 'variant'), [case for case in FIRST if case[0] not in WITHOUT_MAP], ids=str)
 def test_attention_map(name, variant):
     head, features = moved(build_head(name, variant)).eval(), [moved(x) for x in stage_features()]
