@@ -40,16 +40,21 @@ def slower(name: str, stored: dict[str, float], runs: int) -> dict[str, float]:
 
 
 def store(names: list[str], runs: int) -> None:
+    before = json.loads(STORED.read_text())['ratios'] if STORED.is_file() else {}
     report = dict(command=sys.argv, hardware=hardware(CPU), versions=versions(), commit=commit(),
                   threads=torch.get_num_threads(), size=SIZE,
-                  ratios={name: ratios(name, runs) for name in names})
+                  ratios=before | {name: ratios(name, runs) for name in names})
     STORED.write_text(json.dumps(report, indent=1) + '\n')
     print(f'Stored in {STORED}')
 
 
 def compare(names: list[str], runs: int) -> int:
     """The exit code."""
-    stored, code = json.loads(STORED.read_text())['ratios'], 0
+    stored, code = json.loads(STORED.read_text())['ratios'] if STORED.is_file() else {}, 0
+    missing = [name for name in names if name not in stored]
+    if missing:
+        print(f'{STORED} has no ratios of {", ".join(missing)}: --store --operations {" ".join(missing)}')
+        return 2
     for name in names:
         found = slower(name, stored[name], runs)
         for mode, value in found.items():

@@ -31,7 +31,8 @@ NUM_GPUS = 8, 64, 512
 
 @dataclass
 class Iteration:
-    """Of one process: floating point operations, bytes of gradients, channels of each SyncBN, numbers in bases."""
+    """Of one process: floating point operations, bytes of gradients, channels of each SyncBN, numbers for EMANet's
+    bases: the new ones, the old ones, and counts of images of that size."""
 
     operations: float
     gradients: int
@@ -45,7 +46,7 @@ def count(config: Path) -> Iteration:
     model = build_model(cfg)
     forward = 2 * flops_by_part(model, crop_size(cfg), 3)['']
     norms = [m.num_features for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    bases = sum(m.bases.numel() for m in model.modules() if isinstance(m, ExpectationMaximizationAttention))
+    bases = 3 * sum(m.bases.numel() for m in model.modules() if isinstance(m, ExpectationMaximizationAttention))
     gradients = FLOAT * sum(p.numel() for p in model.parameters() if p.requires_grad)
     # A backward is two forwards: the gradients of the maps and of the weights.
     return Iteration(3 * forward * images, gradients, norms, bases)

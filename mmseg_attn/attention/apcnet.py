@@ -45,8 +45,10 @@ def pooling_matrix(size: int, num_cells: int, like: Tensor) -> Tensor:
 def pool_cells(x: Tensor, num_cells: int) -> Tensor:
     """Means of ``num_cells`` x ``num_cells`` cells of (B, C, H, W), by adaptive pooling."""
     if determinism.is_required(x):
-        rows, columns = (pooling_matrix(size, num_cells, like=x) for size in x.shape[-2:])
-        return rows.T @ x @ columns
+        with no_autocast(x):
+            wide = float_or_better(x)
+            rows, columns = (pooling_matrix(size, num_cells, like=wide) for size in x.shape[-2:])
+            return (rows.T @ wide @ columns).to(x.dtype)
     return F.adaptive_avg_pool2d(x, num_cells)
 
 

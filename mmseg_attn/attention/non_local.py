@@ -67,7 +67,8 @@ def concatenation_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor
     padding = num_blocks * BLOCK_KEYS - key.shape[1]
     blocks = F.pad(key, (0, padding)).unflatten(1, (num_blocks, BLOCK_KEYS))
     values = F.pad(value, (0, 0, 0, padding)).unflatten(1, (num_blocks, BLOCK_KEYS))
-    largest = blocks[:, :, 0]
+    # Nothing depends on it: its gradients would be large ones that cancel, but for their rounding.
+    largest = blocks[:, :, 0].detach()
     terms = torch.cat([values, (blocks - largest[:, :, None])[..., None] * values], dim=3)
     sums = (_running_sums(terms) + _sums_before(terms, largest)[:, :, None]).flatten(1, 2)
 
@@ -81,7 +82,8 @@ def concatenation_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor
 def _running_sums(terms: Tensor) -> Tensor:
     """Along the keys of each block, of (B, blocks, keys, 2 E)."""
     if determinism.is_required(terms):
-        return terms.new_ones(terms.shape[2], terms.shape[2]).tril() @ terms
+        with no_autocast(terms):
+            return terms.new_ones(terms.shape[2], terms.shape[2]).tril() @ terms
     return terms.cumsum(dim=2)
 
 

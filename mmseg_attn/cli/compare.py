@@ -50,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.comparison import report, runs
     from mmseg_attn.comparison.comparison import circumstances, measure_and_sample, train_all, write
     from mmseg_attn.comparison.recipe import check_equal, prepare
+    from mmseg_attn.engine.amp import dtype_of
     check(args)
     device = check_device(args.device)
     console = Console(markup=False)
@@ -59,6 +60,8 @@ def main(args: argparse.Namespace) -> int:
     configs = {head: prepare(path, recipe, args.cfg_options, args.iters, args.amp)
                for head, path in paths_of(args).items()}
     check_equal(configs, args.own_schedules)
+    for cfg in configs.values():
+        dtype_of(cfg, device)
     for head, cfg in configs.items():
         for seed in args.seeds:
             runs.check_folder(work_dir / head / f'seed{seed}', runs.with_seed(cfg, seed))

@@ -38,7 +38,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    import torch
     from mmengine.dist import get_world_size
     from mmengine.runner import Runner
     from mmseg.registry import RUNNERS
@@ -51,6 +50,7 @@ def main(args: argparse.Namespace) -> None:
     from mmseg_attn.datasets.listing import check_listings
     from mmseg_attn.engine.amp import train_with_amp
     from mmseg_attn.engine.batch_size import describe_batch_size
+    from mmseg_attn.engine.channels_last import ChannelsLastRunner
     from mmseg_attn.engine.checkpoint_hook import use_safe_checkpoints
     from mmseg_attn.engine.launch import end_launch, is_main_process, prepare_launch
     from mmseg_attn.engine.launched import is_restarted
@@ -83,10 +83,9 @@ def main(args: argparse.Namespace) -> None:
         goes_on = is_restarted() and is_of_this_job(cfg.work_dir) and has_checkpoints(cfg)
         given_up = prepare_work_dir(cfg, AUTO if goes_on else args.resume, args.overwrite and not goes_on, is_main)
         prepare_launch(cfg, args.launcher, args.local_rank)
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        usual = ChannelsLastRunner if args.channels_last else Runner
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else usual.from_cfg(cfg)
         check_what_modules_load(runner.model)
-        if args.channels_last:
-            runner.model.to(memory_format=torch.channels_last)
         if cfg.get('load_from'):
             runner.register_hook(CheckLoadedWeightsHook(cfg.load_from, 'resume' if cfg.resume else 'start'))
             if cfg.resume:
@@ -117,6 +116,8 @@ def _go_on(args: argparse.Namespace) -> str:
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
     from mmseg_attn.common.files import require_file
     from mmseg_attn.engine.batch_size import count_accumulation
+    if args.channels_last and 'runner_type' in cfg:
+        raise UserError(f'--channels-last works with the Runner of mmengine, and runner_type is {cfg.runner_type!r}')
     if args.auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise UserError(f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {args.config}')

@@ -20,7 +20,9 @@ from .recipe import differing_keys
 
 CONFIG, RESULT, LOG = 'config.py', 'result.json', 'train.log'
 # The training writes its config, with these, over ours.
-ADDED_KEYS = {'launcher', 'resume', 'work_dir', 'default_hooks.checkpoint.type', 'default_hooks.visualization.type'}
+ADDED_KEYS = {'launcher', 'resume', 'work_dir', 'default_hooks.checkpoint.type', 'default_hooks.visualization.type',
+              # Of a config with AMP, since trainings also validate with it.
+              'val_cfg.fp16', 'optim_wrapper.loss_scale'}
 
 
 class TrainingError(RuntimeError):

@@ -48,7 +48,7 @@ def predict(models: dict[str, BaseSegmentor], cfg: Config, count: int,
     predictions = {}
     for name, model in models.items():
         predictions[name] = [
-            model.val_step(pseudo_collate([item]))[0].pred_sem_seg.data[0].cpu().numpy() for item in items]
+            model.val_step(pseudo_collate([item]))[0].pred_sem_seg.data[0].long().cpu().numpy() for item in items]
         after_head()
     reader, samples = PictureReader(cfg), []
     for i, item in enumerate(items):

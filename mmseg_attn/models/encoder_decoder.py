@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmseg_attn.common.windows import windows
 from mmseg_attn.ops.checks import check_positive
+from mmseg_attn.ops.pixel_attention import float_or_better
 from mmseg_attn.registry import MODELS
 
 from .transfer import Transfer
@@ -87,7 +88,8 @@ class EncoderDecoder(MMSegEncoderDecoder):
             if len(logits) > 1 and not keep_logits:
                 sample.set_data(dict(pred_sem_seg=PixelData(data=self._best_class(logits.detach(), sample.metainfo))))
                 continue
-            logits = self._restore(logits, sample.metainfo)
+            # Of mmseg's heads under autocast it may be in half precision, of which NumPy does not know all.
+            logits = float_or_better(self._restore(logits, sample.metainfo))
             if len(logits) == 1:
                 logits = logits.sigmoid()
                 labels = (logits > self.decode_head.threshold).to(logits)

@@ -6,8 +6,9 @@ import torch.distributed as dist
 from hypothesis import strategies as st
 from torch import nn
 
-from mmseg_attn.attention.apcnet import AdaptiveContext, adaptive_context, pooling_matrix
+from mmseg_attn.attention.apcnet import AdaptiveContext, adaptive_context, pool_cells, pooling_matrix
 from mmseg_attn.checkpoints.sources.mmseg import APC_BLOCK as OFFICIAL
+from mmseg_attn.ops import determinism
 from tests.attention.variants import CHANNELS, NORMS, any_options
 from tests.helpers import GOLDEN, randomize, rename
 from tests.naive import apcnet as naive
@@ -126,3 +127,12 @@ def test_convolutions_start_by_the_number_of_their_outputs():
 def test_wrong_arguments():
     with pytest.raises(ValueError, match='pool_scale must be a positive integer, got 0'):
         AdaptiveContext(8, pool_scale=0)
+
+
+@pytest.mark.parametrize('cells', [1, 2, 5])
+def test_pooling_in_the_deterministic_mode_of_a_gpu(monkeypatch, cells):
+    x = torch.randn(2, 3, 7, 9)
+    expected = torch.nn.functional.adaptive_avg_pool2d(x.double(), cells)
+    monkeypatch.setattr(determinism, 'is_required', lambda tensor: True)
+    with torch.autocast('cpu', torch.bfloat16):
+        torch.testing.assert_close(pool_cells(x, cells).double(), expected, rtol=1e-5, atol=1e-6)

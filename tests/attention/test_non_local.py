@@ -8,6 +8,7 @@ from mmcv.cnn import NonLocal2d
 from mmseg_attn.attention import non_local
 from mmseg_attn.attention.non_local import MODES, NonLocal, concatenation_attention
 from mmseg_attn.checkpoints.sources.mmseg import NON_LOCAL_BLOCK as MMCV
+from mmseg_attn.ops import determinism
 from tests.attention.oracles import pixels, pool, unflatten
 from tests.attention.variants import CHANNELS, NORMS, WIDTHS, any_options
 from tests.helpers import assert_matches_golden, randomize, rename
@@ -119,6 +120,27 @@ def test_concatenation_of_many_pixels_keeps_its_precision(offset, far):
     pairs = (query[0, :, None].double() + key[0].double()).relu() / 20001
     torch.testing.assert_close(concatenation_attention(query, key, value)[0], (pairs @ value[0].double()).float(),
                                rtol=1e-6, atol=1e-9)
+
+
+def test_gradients_of_many_keys_keep_their_precision():
+    """That of the keys is the sum of what their queries learn, and not what is left of large ones that cancel."""
+    query, key, value = torch.randn(1, 500) + 2, torch.randn(1, 4000), torch.randn(1, 4000, 8) + 0.5
+    cotangent = torch.randn(1, 500, 8)
+    found = []
+    for dtype in torch.float32, torch.float64:
+        inputs = [t.to(dtype).requires_grad_() for t in (query, key, value)]
+        found.append(torch.autograd.grad(concatenation_attention(*inputs), inputs, cotangent.to(dtype)))
+    for ours, exact in zip(*found, strict=True):
+        assert (ours - exact).abs().max() < 3e-6 * exact.abs().max()
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_deterministic_sums_under_autocast(monkeypatch, dtype):
+    terms = torch.randn(1, 2, 128, 6)
+    expected = terms.double().cumsum(dim=2)
+    monkeypatch.setattr(determinism, 'is_required', lambda tensor: True)
+    with torch.autocast('cpu', dtype):
+        torch.testing.assert_close(non_local._running_sums(terms).double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('mode', MODES)

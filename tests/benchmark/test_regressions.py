@@ -33,3 +33,11 @@ def test_what_is_stored_is_compared_with(measured):
     assert json.loads(regressions.STORED.read_text())['ratios'] == dict(one={'forward': 0.8}, two={'forward': 0.9})
     measured(0.91, 1.0)
     assert regressions.compare(['one', 'two'], runs=1) == 0
+
+
+def test_what_is_not_stored_yet(measured, capsys):
+    assert regressions.compare(['one', 'three'], runs=1) == 2
+    assert 'no ratios of three: --store --operations three' in capsys.readouterr().out
+    measured(0.8)
+    regressions.store(['three'], runs=1)
+    assert set(json.loads(regressions.STORED.read_text())['ratios']) == {'one', 'two', 'three'}

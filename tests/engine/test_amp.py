@@ -57,31 +57,56 @@ def test_a_gpu_gets_the_wrapper_of_mmengine(on):
     assert torch.get_autocast_dtype('cuda') == dtype_of(cfg, 'cuda') == torch.bfloat16
 
 
-def test_a_config_goes_from_one_device_to_the_other(on):
-    cfg = config(type='AmpOptimWrapper', loss_scale='dynamic')
+@pytest.mark.parametrize('name', ['AmpOptimWrapper', 'mmengine.AmpOptimWrapper', 'mmseg.AmpOptimWrapper'])
+def test_a_config_goes_from_one_device_to_the_other(on, name):
+    cfg = config(type=name, loss_scale='dynamic', dtype='bfloat16')
     on('cpu')
     assert train_with_amp(cfg, asked_for=False).startswith('AMP: autocast to bfloat16')
-    assert cfg.optim_wrapper == dict(type='mmseg_attn.CPUAmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1))
+    assert cfg.optim_wrapper == dict(type='mmseg_attn.CPUAmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1),
+                                     loss_scale='dynamic', dtype='bfloat16')
     again = copy.deepcopy(cfg)
     train_with_amp(again, asked_for=True)
     assert again.to_dict() == cfg.to_dict()
     on('cuda')
     train_with_amp(cfg, asked_for=False)
-    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.loss_scale) == ('AmpOptimWrapper', 'dynamic')
+    assert cfg.optim_wrapper == dict(type='AmpOptimWrapper', optimizer=dict(type='SGD', lr=0.1), loss_scale='dynamic',
+                                     dtype='bfloat16')
 
 
-def test_what_no_loop_of_mmengine_evaluates_is_left_alone(on):
+@pytest.mark.parametrize('loop', [dict(), dict(type='ValLoop'), dict(type='mmengine.ValLoop', fp16=False)], ids=str)
+def test_validation_is_under_autocast(on, loop):
     on('cpu')
     cfg = config()
+    cfg.val_cfg = cfg.test_cfg = loop
+    assert 'not in the evaluation' not in train_with_amp(cfg, asked_for=True)
+    assert cfg.val_cfg.fp16 is True
+    test_with_amp(cfg)
+    assert cfg.test_cfg.fp16 is True
+
+
+def test_a_loop_of_the_users_own(on):
+    on('cpu')
+    cfg = config()
+    cfg.val_cfg = cfg.test_cfg = dict(type='MyLoop')
+    assert train_with_amp(cfg, asked_for=True).endswith('; not in the evaluation, whose loop is not of mmengine')
+    with pytest.raises(UserError, match=r"test_cfg\.type is 'MyLoop'"):
+        test_with_amp(cfg)
+    assert cfg.val_cfg == cfg.test_cfg == dict(type='MyLoop')
     cfg.val_cfg = None
     train_with_amp(cfg, asked_for=True)
     assert cfg.val_cfg is None
-    cfg.test_cfg = dict(type='MyLoop')
-    test_with_amp(cfg)
-    assert cfg.test_cfg == dict(type='MyLoop')
-    cfg.test_cfg = dict(type='TestLoop')
-    test_with_amp(cfg)
-    assert cfg.test_cfg == dict(type='TestLoop', fp16=True)
+
+
+def test_configs_without_a_training(on):
+    on('cuda')
+    cfg = Config(dict(test_cfg=dict(type='TestLoop'), optim_wrapper=dict(dtype='bfloat16')))
+    assert test_with_amp(cfg) == 'AMP: autocast to bfloat16'
+    assert 'optim_wrapper' not in cfg
+    assert test_with_amp(cfg) == 'AMP: autocast to float16'
+    assert dtype_of(cfg, 'cuda') is None
+    for wrapper in None, 'SGD':
+        with pytest.raises(UserError, match=r'needs optim_wrapper=dict.*got'):
+            train_with_amp(Config(dict(optim_wrapper=wrapper)), asked_for=False)
 
 
 @pytest.mark.parametrize(('device', 'wrapper', 'expected'), [

@@ -299,3 +299,13 @@ def test_evaluation_by_the_runner_gives_the_same_metrics(tmp_path, few_shapes):
         metrics.append(runner.test())
     assert metrics[0] == metrics[1]
     assert metrics[0]['mIoU'] > 0
+
+
+@pytest.mark.parametrize('keep_logits', [True, False])
+def test_predictions_in_half_precision(keep_logits):
+    """Of mmseg's heads under autocast. NumPy, which metrics and pictures use, knows no bfloat16."""
+    model = _model('mmseg_attn.EncoderDecoder', WHOLE | dict(keep_logits=keep_logits), num_classes=2, out_channels=1,
+                   threshold=0.3)
+    sample, = model.postprocess_result(torch.randn(1, 1, 8, 9).bfloat16(), None)
+    assert set(sample.pred_sem_seg.data.numpy().ravel()) == {0, 1}
+    assert not keep_logits or sample.seg_logits.data.dtype == torch.float32

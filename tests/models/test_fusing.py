@@ -40,12 +40,7 @@ def test_predictions_stay_the_same(name, variant):
     cfg = _config(f'mmseg_attn.{name}', **variant)
     model, image, metas = _model(cfg), torch.randn(2, 3, *SIZE, dtype=torch.float64), [dict(img_shape=SIZE)] * 2
     expected, norms = model.encode_decode(image, metas), _norms(model)
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert fuse_conv_bn(model, cfg) == norms - _norms(model)
-    finally:
-        torch.set_default_dtype(default)
+    assert fuse_conv_bn(model, cfg) == norms - _norms(model)
     assert _norms(model) <= 1
     out = model.encode_decode(image, metas)
     torch.testing.assert_close(out / expected.abs().max(), expected / expected.abs().max(), rtol=0, atol=1e-12)
@@ -77,3 +72,18 @@ class NormFirst(nn.Module):
 def test_norms_before_their_convolutions_are_refused():
     with pytest.raises(UserError, match=r'would change what this model predicts, by .*Leave the option out'):
         fuse_conv_bn(randomize(NormFirst()).eval(), _config('FCNHead'))
+
+
+def test_a_norm_of_another_width_is_refused():
+    model = randomize(NormFirst())
+    model.norm = nn.BatchNorm2d(5)
+    model.encode_decode = lambda image, metas: model.conv(image)
+    with pytest.raises(UserError, match=r'does not work for this model.*Leave the option out'):
+        fuse_conv_bn(model.eval(), _config('FCNHead'))
+
+
+def test_the_dtype_stays():
+    cfg = _config('FCNHead')
+    model = _model(cfg).float()
+    fuse_conv_bn(model, cfg)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
