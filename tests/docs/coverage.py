@@ -52,6 +52,13 @@ COMMANDS = (
     (r'\bpython -m benchmarks\.checkpoint_exactness$',
      'tests/checkpoints/test_official.py::test_logits_are_the_official_ones'),  # the same networks
     (r'^python -m tests\.faults\.kills ', 'tests/faults/test_kills.py::test_nothing_is_lost'),
+    (r'\bpython -m benchmarks\.regressions\b',
+     'tests/benchmark/test_regressions.py::test_what_is_stored_is_compared_with'),
+    (r'\bpython -m benchmarks\.scaling$', 'tests/benchmark/test_scaling.py::test_what_is_counted'),
+    (r'\bpython -m benchmarks\.(networks|convolution_floor)\b',
+     'tests/benchmark/test_whole_networks.py::test_the_programs_measure'),
+    (r'^python tests/ops/triton/resources\.py ',
+     'tests/ops/triton/test_resources.py::test_kernels_fit_and_hardly_spill'),
     (r'\bpython (-m benchmarks\.|benchmarks/)\w+', RUN),
     (r'\bpython (-c|-m timeit) ', RUN),
     (r'^python -m pytest tests/export/test_files\.py$', 'tests/export/test_files.py::test_every_head'),
