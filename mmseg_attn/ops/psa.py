@@ -17,8 +17,8 @@ from .psa_mask import relative_to_absolute
 
 # Up to this many pixels the whole map is computed at once: row by row, the calls would take longer than the work.
 MAX_DENSE_PIXELS = {'cpu': 512, 'cuda': 4096}
-# Logits that are held at a time: 2 MiB of float32, which stay in the last cache of a CPU beside what they are made of (with
-# 4 times as many it is no faster), and 64 MiB on a GPU, where it is not timed.
+# Logits that are held at a time: 2 MiB of float32, which stay in the last cache of a CPU beside what they are made of
+# (with 4 times as many it is no faster), and 64 MiB on a GPU, where it is not timed.
 MAX_TILE_ELEMENTS = {'cpu': 2**19, 'cuda': 2**24}
 
 
