@@ -9,10 +9,8 @@ One line of JSON for every check is appended to the file, as soon as it is done.
 
 import argparse
 import sys
-import time
 import traceback
 import warnings
-from pathlib import Path
 
 import torch
 
@@ -26,6 +24,7 @@ from benchmarks.gpu.checks_of_blocks import amp, blocks, maps  # noqa: E402
 from benchmarks.gpu.checks_of_execution import compiled, graphs, syncs  # noqa: E402
 from benchmarks.gpu.checks_of_heads import heads, losses  # noqa: E402
 from benchmarks.gpu.checks_of_large_tensors import huge  # noqa: E402
+from benchmarks.gpu.parts import parse, parser_of, run_parts  # noqa: E402
 from benchmarks.gpu.recording import Record  # noqa: E402
 
 PARTS = dict(blocks=blocks, amp=amp, maps=maps, heads=heads, losses=losses, syncs=syncs, graphs=graphs, huge=huge,
@@ -33,33 +32,17 @@ PARTS = dict(blocks=blocks, amp=amp, maps=maps, heads=heads, losses=losses, sync
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('parts', nargs='*', metavar='PART', help=f'of {", ".join(PARTS)}; all if none is given')
-    parser.add_argument('--out', type=Path, required=True, help='file, to which lines are appended')
-    parser.add_argument('--device', default='cuda')
-    parser.add_argument('--budget', type=float, default=3600, metavar='SECONDS', help='no check begins after them')
-    return parser
+    return parser_of(__doc__.splitlines()[0], PARTS, 'no check')
 
 
 def main() -> int:
-    parser = arguments()
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f'no part {", ".join(sorted(unknown))}: there are {", ".join(PARTS)}')
+    args = parse(arguments(), PARTS)
     record = Record(args.out, args.device, args.budget)
     if record.on_gpu:
         # Its convolutions would round to 10 bits in float32.
         torch.backends.cudnn.allow_tf32 = False
-    for part in args.parts or PARTS:
-        started = time.monotonic()
-        try:
-            PARTS[part](record)
-        except Exception:
-            traceback.print_exc()
-            record.failed.append(part)
-            record.add(check=part, ok=False, problem=traceback.format_exc(limit=-1)[-500:])
-        print(f'{part}: {time.monotonic() - started:.0f} s', flush=True)
+    run_parts(record, PARTS, args.parts or PARTS,
+              lambda part: record.add(check=part, ok=False, problem=traceback.format_exc(limit=-1)[-500:]))
     print(record.summary(), flush=True)
     return bool(record.failed)
 

@@ -11,15 +11,14 @@ attention the error of some rows against float64. `python -m benchmarks.operatio
 import argparse
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks.gpu.measuring import measure
+from benchmarks.gpu.parts import parse, parser_of, run_parts
 from benchmarks.gpu.recording import Record
 from benchmarks.gpu.softmax_attention import attention, unequal
 from benchmarks.operations import carafe_by_unfold, criss_cross_by_einsums, messages_by_grid_sample
@@ -158,32 +157,16 @@ PARTS = dict(ceilings=ceilings, attention=attention, unequal=unequal, cross=cros
 
 
 def arguments() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('parts', nargs='*', metavar='PART', help=f'of {", ".join(PARTS)}; all if none is given')
-    parser.add_argument('--out', type=Path, required=True, help='file, to which lines are appended')
-    parser.add_argument('--device', default='cuda')
-    parser.add_argument('--budget', type=float, default=3600, metavar='SECONDS', help='none begins after them')
-    return parser
+    return parser_of(__doc__.splitlines()[0], PARTS, 'none')
 
 
 def main() -> int:
-    parser = arguments()
-    args = parser.parse_args()
-    unknown = set(args.parts) - set(PARTS)
-    if unknown:
-        parser.error(f'no part {", ".join(sorted(unknown))}: there are {", ".join(PARTS)}')
+    args = parse(arguments(), PARTS)
     warnings.filterwarnings('ignore')
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = False
     record = Record(args.out, args.device, args.budget)
-    for part in args.parts or PARTS:
-        started = time.monotonic()
-        try:
-            PARTS[part](record)
-        except Exception:
-            traceback.print_exc()
-            record.failed.append(part)
-        print(f'{part}: {time.monotonic() - started:.0f} s', flush=True)
+    run_parts(record, PARTS, args.parts or PARTS)
     return bool(record.failed)
 
 

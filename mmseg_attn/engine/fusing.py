@@ -1,10 +1,11 @@
 """``--fuse-conv-bn`` of testing."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmseg_attn.models.fusing import fuse_conv_bn
+
+from .wrapping import unwrapped
 
 
 class FuseConvBNHook(Hook):
@@ -15,8 +16,7 @@ class FuseConvBNHook(Hook):
     """
 
     def before_test(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model, cfg = getattr(model, 'module', model), runner.cfg.copy()  # test-time augmentation wraps once more
+        cfg = runner.cfg.copy()
         cfg.model = cfg.model.get('module') or cfg.model
-        count = fuse_conv_bn(model.eval(), cfg)
+        count = fuse_conv_bn(unwrapped(runner.model).eval(), cfg)
         runner.logger.info(f'{count} BN are folded into the convolutions before them')

@@ -5,13 +5,13 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import HOOKS
 
 from .labels import SeenClasses, has_other_labels, padding_problem, refuse_single_class
+from .wrapping import unwrapped
 
 # Of a training, to see whether its labels hold more than one class.
 LOOKED_AT = 50
@@ -87,7 +87,7 @@ class CheckLabelsHook(Hook):
             runner.logger.warning(f'{whose} {problem}.')
 
     def _check_padding(self, runner, data_batch: Any) -> None:
-        head, preprocessor = _decode_head(runner.model), getattr(_segmentor(runner.model), 'data_preprocessor', None)
+        head, preprocessor = _decode_head(runner.model), getattr(unwrapped(runner.model), 'data_preprocessor', None)
         value = getattr(preprocessor, 'seg_pad_val', head.ignore_index)
         if value == head.ignore_index or self.is_padding_told:
             return
@@ -106,13 +106,8 @@ class CheckLabelsHook(Hook):
         runner.logger.warning(f'{text}.')
 
 
-def _segmentor(model):
-    model = model.module if is_model_wrapper(model) else model
-    return getattr(model, 'module', model)  # test-time augmentation wraps once more
-
-
 def _decode_head(model):
-    head = _segmentor(model).decode_head
+    head = unwrapped(model).decode_head
     return head[-1] if isinstance(head, torch.nn.ModuleList) else head
 
 

@@ -1,15 +1,14 @@
 """Checks what the runner loads before it is in the model. mmengine would only warn, and train or evaluate on."""
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmseg_attn.checkpoints.fit import OTHER_WEIGHTS, check_some_weights, check_values, check_weights
 from mmseg_attn.checkpoints.reading import unwrap
 from mmseg_attn.common.errors import UserError
 
 from .checkpoint_files import check_state
+from .wrapping import unwrapped
 
 AUXILIARY = 'auxiliary_head.'
 PURPOSES = 'test', 'resume', 'start'
@@ -58,7 +57,7 @@ class CheckLoadedWeightsHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         weights, _ = unwrap(checkpoint, self.what)
-        expected = _unwrapped(runner.model).state_dict()
+        expected = unwrapped(runner.model).state_dict()
         if self.purpose == 'resume':
             check_state(checkpoint, self.what)
             self._compare_state(runner, checkpoint)
@@ -93,9 +92,3 @@ def _are_of_one_kind(theirs: object, ours: list[dict]) -> bool:
         return False
     return all(isinstance(a, dict) and (a.keys() <= b.keys() or a.keys() >= b.keys())
                for a, b in zip(theirs, ours, strict=True))
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
-        model = model.module
-    return model

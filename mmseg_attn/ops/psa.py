@@ -81,7 +81,7 @@ def row_wise_point_attention(feature: Tensor, mask: Tensor, value: Tensor, mask_
     float32 or better. An empty ``mask_size`` stands for absolute positions."""
     dtype = value.dtype
     feature, mask, value = (_for_products(t) for t in (feature, mask, value))
-    out, log_sum = value.new_empty(value.shape), float_or_better(feature.new_empty(0)).new_zeros(feature.shape[:3])
+    out, log_sum = value.new_empty(value.shape), _zeros(feature.shape[:3], feature)
     geometry = Geometry(feature.shape[1:3], mask_size, collect)
     mask = geometry.visible(mask)
     for image in range(len(feature)):
@@ -109,8 +109,7 @@ def row_wise_point_attention_backward(
     feature_dtype, mask_dtype, value_dtype = feature.dtype, mask.dtype, value.dtype
     grad, feature, mask, value = (_for_products(t) for t in (grad, feature, mask, value))
     # Sums over many rows stay in float32.
-    grad_feature, grad_mask, grad_value = (float_or_better(t.new_empty(0)).new_zeros(t.shape)
-                                           for t in (feature, mask, value))
+    grad_feature, grad_mask, grad_value = (_zeros(t.shape, t) for t in (feature, mask, value))
     geometry = Geometry(feature.shape[1:3], mask_size, collect)
     mask, visible_grad_mask = geometry.visible(mask), geometry.visible(grad_mask)
     for image in range(len(feature)):
@@ -129,6 +128,11 @@ def row_wise_point_attention_backward(
         grad_feature[image] = geometry.sources(grad_features)
         grad_value[image] = geometry.sources(grad_values.view_as(value[image]))
     return grad_feature.to(feature_dtype), grad_mask.to(mask_dtype), grad_value.to(value_dtype)
+
+
+def _zeros(shape: torch.Size, like: Tensor) -> Tensor:
+    """In float32 or better."""
+    return like.new_zeros(shape, dtype=torch.promote_types(like.dtype, torch.float32))
 
 
 def _for_products(x: Tensor) -> Tensor:
