@@ -1,4 +1,4 @@
-"""What the commands share that go through parts in turn: their arguments, and that none of the parts stops the others."""
+"""What the commands share that go through parts in turn: their arguments, and that no part stops the others."""
 
 import argparse
 import time
