@@ -10,10 +10,9 @@ from mmseg_attn.cli import parser_of
 from tests.tools.command import ROOT
 
 RUN = ROOT / 'benchmarks' / 'gpu' / 'run.sh'
-# It notes what it was called with, and leaves what a training leaves.
+# It notes what it was called with, in one write, since parts run beside each other; and leaves what a training leaves.
 PYTHON = '''#!/usr/bin/env bash
-for word in "$@"; do printf '%q ' "$word"; done >> "$CALLS"
-echo >> "$CALLS"
+printf '%s\\n' "$(printf '%q ' "$@")" >> "$CALLS"
 [ "$1" != tools/train.py ] || { mkdir -p "$TRAINED" && touch "$TRAINED/iter_4.pth"; }
 [ -z "${FAILS:-}" ] || [[ "$*" != *"$FAILS"* ]]
 '''
