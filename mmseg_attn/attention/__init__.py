@@ -2,6 +2,8 @@
 
 from .a2net import DoubleAttention
 from .apcnet import AdaptiveContext
+from .bam import BAM
+from .cbam import CBAM
 from .ccnet import CrissCrossAttention
 from .danet import ChannelAttention, PositionAttention
 from .dgmn import DynamicGraphMessagePassing
@@ -11,8 +13,12 @@ from .isanet import InterlacedSparseSelfAttention
 from .non_local import NonLocal
 from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
+from .se import SE
 
 __all__ = [
+    'BAM',
+    'CBAM',
+    'SE',
     'ASPObjectContext',
     'AdaptiveContext',
     'BaseObjectContext',

@@ -19,7 +19,6 @@ Differs from the official code: none.
 from functools import partial
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -28,7 +27,15 @@ from mmseg_attn.ops.autocast import no_autocast
 from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.ops.pixel_attention import float_or_better
 
-from .layers import ActLayer, BatchNorm, NormLayer, conv_norm_act, eval_mode, flatten_pixels, point_indices
+from .layers import (
+    ActLayer,
+    NormLayer,
+    check_pooled_batch,
+    conv_norm_act,
+    eval_mode,
+    flatten_pixels,
+    point_indices,
+)
 
 
 def adaptive_context(logits: Tensor, cells: Tensor) -> Tensor:
@@ -94,7 +101,7 @@ class AdaptiveContext(nn.Module):
                 nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        self._check_batch(x.shape[0])
+        check_pooled_batch(getattr(self.global_conv, 'norm', None), x.shape[0])
         # In this order, since the backward goes the other way: the gradient of the convolution comes before that of the
         # pooling, and PyTorch needs no third map of the input's size.
         cells = self.pooled_conv(pool_cells(x, self.pool_scale))
@@ -127,15 +134,3 @@ class AdaptiveContext(nn.Module):
 
     def _logits(self, features: Tensor) -> Tensor:
         return self.affinity(features + self.global_conv(F.adaptive_avg_pool2d(features, 1)))
-
-    def _check_batch(self, batch: int) -> None:
-        norm = getattr(self.global_conv, 'norm', None)
-        if not (isinstance(norm, BatchNorm) and norm.training) or batch > 1:
-            return
-        # SyncBatchNorm counts the images of all processes.
-        if isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized() \
-                and dist.get_world_size(norm.process_group) > 1:
-            return
-        raise ValueError(
-            f'{type(norm).__name__} cannot train on one image: the mean over the image leaves it a single value per '
-            'channel. Use at least 2 images per GPU, SyncBN over several GPUs, or GN')

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,6 +47,19 @@ def mean(tensors: Iterable[Tensor]) -> Tensor:
     for tensor in rest:
         total, count = total + tensor, count + 1
     return total / count
+
+
+def check_pooled_batch(norm: nn.Module | None, batch: int) -> None:
+    """Raises ValueError if a BatchNorm of the mean over the image is to be trained on one image."""
+    if not (isinstance(norm, BatchNorm) and norm.training) or batch > 1:
+        return
+    # SyncBatchNorm counts the images of all processes.
+    if isinstance(norm, nn.SyncBatchNorm) and dist.is_available() and dist.is_initialized() \
+            and dist.get_world_size(norm.process_group) > 1:
+        return
+    raise ValueError(
+        f'{type(norm).__name__} cannot train on one image: the mean over the image leaves it a single value per '
+        'channel. Use at least 2 images per GPU, SyncBN over several GPUs, or GN')
 
 
 def zero_init(layer: Any) -> None:

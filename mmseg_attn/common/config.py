@@ -73,6 +73,7 @@ def known_channels(model: dict) -> int | None:
     """:func:`input_channels`, where that is known: by the backbone's settings or its class, or by the means."""
     model = model.get('module') or model  # of test-time augmentation
     backbone = model.get('backbone') or {}
+    backbone = backbone.get('backbone') or backbone  # of BackboneWithBlocks
     channels = backbone.get('in_channels', _usual_channels(backbone.get('type')))
     means = (model.get('data_preprocessor') or {}).get('mean') or ()
     return channels if isinstance(channels, int) else len(means) if len(means) > 1 else None

@@ -11,6 +11,7 @@ from mmengine.registry import Registry, init_default_scope
 
 from .config import input_channels
 from .errors import UserError
+from .plugin_checks import conflict_of_plugins
 
 PARTS = ('', 'data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
 IOU_METRICS = 'IoUMetric', 'mmseg.IoUMetric', 'mmseg_attn.ClassIoUMetric'
@@ -42,6 +43,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
     _check_types(cfg.model)
     _check_channels(cfg.model)
     _check_cascade(cfg.model)
+    _check_backbone(cfg.model.backbone)
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
@@ -131,6 +133,19 @@ def _check_cascade(model: dict) -> None:
         if isinstance(cls, type) and not issubclass(cls, BaseCascadeDecodeHead):
             raise UserError(f'model.decode_head.{i}.type={head["type"]!r} takes no prediction of the head before it, '
                             'and can only be the first of a cascade')
+
+
+def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
+    from mmseg_attn.registry import MODELS
+    if problem := conflict_of_plugins(backbone.get('plugins')):
+        raise UserError(f'{where}.plugins: {problem}')
+    for name in 'plugins', 'after_blocks', 'after_modules':
+        for i, entry in enumerate(backbone.get(name) or ()):
+            if isinstance(entry, dict) and isinstance(entry.get('cfg'), dict):
+                _resolve(MODELS, entry['cfg'].get('type'), f'{where}.{name}.{i}.cfg')
+    if isinstance(backbone.get('backbone'), dict):
+        _resolve(MODELS, backbone['backbone'].get('type'), f'{where}.backbone')
+        _check_backbone(backbone['backbone'], f'{where}.backbone')
 
 
 def _check_channels(model: dict) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from mmseg_attn.attention.apcnet import AdaptiveContext, adaptive_context, pool_cells, pooling_matrix
+from mmseg_attn.attention.layers import check_pooled_batch
 from mmseg_attn.checkpoints.sources.mmseg import APC_BLOCK as OFFICIAL
 from mmseg_attn.ops import determinism
 from tests.attention.variants import CHANNELS, NORMS, any_options
@@ -114,7 +115,7 @@ def test_one_image_per_process(monkeypatch):
     block = AdaptiveContext(8, norm_layer=nn.SyncBatchNorm)
     monkeypatch.setattr(dist, 'is_initialized', lambda: True)
     monkeypatch.setattr(dist, 'get_world_size', lambda group=None: 2)
-    block._check_batch(1)
+    check_pooled_batch(block.global_conv.norm, 1)
 
 
 def test_convolutions_start_by_the_number_of_their_outputs():

@@ -1,0 +1,123 @@
+"""Blocks behind chosen modules of a backbone, as most papers have them, where mmcv's plugins cannot stand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmcv.cnn.bricks import build_plugin_layer
+from mmseg.models.backbones import resnet
+from torch import Tensor, nn
+
+from mmseg_attn.common.plugin_checks import conflict_of_plugins
+from mmseg_attn.registry import MODELS
+
+
+def append_block(module: nn.Module, cfg: dict, in_channels: int, where: str) -> None:
+    """Applies a block to the output of a module, whose other parameters keep their names.
+
+    Args:
+        module: its output is a map (B, in_channels, H, W), or tokens (B, H W, in_channels) where it also gets (H, W).
+        cfg: of the block, as for mmcv's ``build_plugin_layer``; ``postfix`` tells two blocks of one type apart.
+        in_channels: of the block.
+        where: the module's name, for errors.
+
+    Raises:
+        ValueError: the module has a block of this name already.
+    """
+    cfg = dict(cfg)
+    name, block = build_plugin_layer(cfg, cfg.pop('postfix', ''), in_channels=in_channels)
+    if hasattr(module, name):
+        raise ValueError(f'{where} has {name} already: give the cfg of one of the two a postfix, such as postfix=2')
+    module.add_module(name, block)
+    module.register_forward_hook(_Apply(name, in_channels, where))
+
+
+class _Apply:
+    """The hook. It finds the block by its name, so that a copy of the backbone applies the copy of the block."""
+
+    def __init__(self, name: str, channels: int, where: str):
+        self.name, self.channels, self.where = name, channels, where
+
+    def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> Tensor:
+        block = getattr(module, self.name)
+        if isinstance(output, Tensor) and output.ndim == 4:
+            self._check_channels(output.shape[1])
+            return block(output)
+        size = next((value for value in inputs if _is_size(value)), None)
+        if isinstance(output, Tensor) and output.ndim == 3 and size and output.shape[1] == size[0] * size[1]:
+            self._check_channels(output.shape[2])
+            maps = output.transpose(1, 2).unflatten(2, tuple(size))
+            return block(maps).flatten(2).transpose(1, 2)
+        raise ValueError(f'{self.name} cannot stand behind {self.where}, whose output is no map (B, C, H, W), and no '
+                         'tokens (B, H W, C) of a module that is called with (H, W)')
+
+    def _check_channels(self, channels: int) -> None:
+        if channels != self.channels:
+            raise ValueError(f'{self.name} has in_channels={self.channels}, and the output of {self.where} has '
+                             f'{channels} channels')
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value)
+
+
+class AfterBlocks:
+    """The base, beside mmseg's, of the backbones with ``after_blocks``.
+
+    Args:
+        after_blocks: each ``dict(cfg=..., blocks=...)``. ``cfg`` is that of a block, as in ``plugins``, and ``blocks``
+            has for each stage the residual blocks that it stands behind, counted from 0, or from -1 backwards. It acts
+            after the last ReLU of the residual block. Several act in their order. For example the five non-local blocks
+            of the paper: ``dict(cfg=dict(type='mmseg_attn.NonLocal'), blocks=((), (1, 3), (1, 3, 5), ()))``.
+        kwargs: arguments of mmseg's ResNet.
+
+    The backbone's own parameters keep their names, so that checkpoints of ImageNet fit.
+
+    Raises:
+        ValueError: a residual block that there is not, or in a stage that is frozen; two blocks of one name behind one;
+            two ``plugins`` at one position, of which mmcv would drop the first.
+    """
+
+    def __init__(self, *, after_blocks: Sequence[dict] = (), **kwargs: Any):
+        problem = conflict_of_plugins(kwargs.get('plugins'))
+        if problem:
+            raise ValueError(problem)
+        super().__init__(**kwargs)
+        for i, entry in enumerate(after_blocks):
+            self._append(entry, f'after_blocks[{i}]')
+
+    def train(self: Any, mode: bool = True) -> Any:
+        super().train(mode)  # type: ignore[misc]  # of nn.Module
+        return self  # mmseg's returns None, so that ``backbone.eval()(x)`` would fail
+
+    def _append(self: Any, entry: dict, where: str) -> None:
+        if not isinstance(entry, dict) or entry.keys() != {'cfg', 'blocks'}:
+            raise ValueError(f'{where} must be dict(cfg=..., blocks=...), got {entry!r}')
+        if len(entry['blocks']) != self.num_stages:
+            raise ValueError(f'{where}: blocks must have a tuple for each of the {self.num_stages} stages, got '
+                             f'{entry["blocks"]!r}')
+        for stage, indices in enumerate(entry['blocks']):
+            layer = getattr(self, self.res_layers[stage])
+            channels = self.base_channels * 2**stage * self.block.expansion
+            if indices and stage < self.frozen_stages:
+                raise ValueError(f'{where} names blocks of stage {stage}, which frozen_stages={self.frozen_stages} '
+                                 'keeps from being trained')
+            for index in indices:
+                if not -len(layer) <= index < len(layer):
+                    raise ValueError(f'{where} names block {index} of stage {stage}, which has {len(layer)} blocks')
+                position = index % len(layer)
+                append_block(layer[position], entry['cfg'], channels, f'{self.res_layers[stage]}.{position}')
+
+
+@MODELS.register_module()
+class ResNet(AfterBlocks, resnet.ResNet):
+    __doc__ = f'mmseg\'s ResNet.\n\n{AfterBlocks.__doc__}'
+
+
+@MODELS.register_module()
+class ResNetV1c(AfterBlocks, resnet.ResNetV1c):
+    __doc__ = f'mmseg\'s ResNetV1c.\n\n{AfterBlocks.__doc__}'
+
+
+@MODELS.register_module()
+class ResNetV1d(AfterBlocks, resnet.ResNetV1d):
+    __doc__ = f'mmseg\'s ResNetV1d.\n\n{AfterBlocks.__doc__}'
