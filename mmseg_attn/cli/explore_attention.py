@@ -3,6 +3,7 @@
     mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE ... --out pages
     mmseg-attn explore_attention CONFIG CHECKPOINT CONFIG CHECKPOINT IMAGE ... --out pages    heads side by side
     mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE --out pages --points 120,80 300,200  a figure as well
+    mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE --out pages --block backbone.layer3.5.non_local
     mmseg-attn explore_attention CONFIG CHECKPOINT IMAGE --out pages --cam Car --region 100,50,200,150
 
 The pages open from disk in any browser. docs/seeing_attention.md tells what the maps mean.
@@ -44,6 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="of the pairs, for titles; by default the configs', or those of their folders")
     parser.add_argument('--points', nargs='+', type=numbers(2, 'x,y'), metavar='x,y',
                         help='also write a PNG figure: a row for each of these pixels, a column for each pair')
+    parser.add_argument('--block', nargs='+', metavar='NAME', default=[''],
+                        help='show the attention of this block of the model instead of that of the head, for example '
+                        'backbone.layer3.5.non_local: one name for all pairs, or one for each')
     parser.add_argument('--influence', action='store_true',
                         help='show the exact influence for all heads, not only for those without an attention map')
     parser.add_argument('--cam', metavar='CLASS', help='also show Grad-CAM of this class, by name or number')
@@ -90,6 +94,10 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
         readers.append(PictureReader(cfg))
         if not Path(checkpoint).is_file():
             raise UserError(f'there is no checkpoint {checkpoint}')
+    if len(args.block) not in (1, len(pairs)):
+        raise UserError(f'--block has {len(args.block)} names for {len(pairs)} pairs of config and checkpoint')
+    if args.block != [''] and args.influence:
+        raise UserError('--block shows the attention of a block, --influence what no block has: give one of the two')
     if args.names and len(args.names) != len(pairs):
         raise UserError(f'--names has {len(args.names)} names for {len(pairs)} pairs of config and checkpoint')
     if args.region and args.cam is None:
@@ -153,18 +161,23 @@ def main(args: argparse.Namespace) -> None:
     from rich.console import Console
 
     from mmseg_attn.explain import draw_class_maps, draw_figure, grad_cam, load_model, look, write_page
+    from mmseg_attn.explain.view import require_block
     pairs, images = split_files(args.files)
     check_arguments(args, pairs, images)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     with console.status('loading'):
         models = [load_model(*pair, args.device, args.cfg_options) for pair in pairs]
     names = args.names or names_of(pairs)
+    blocks = args.block * (len(pairs) if len(args.block) == 1 else 1)
+    for model, block in zip(models, blocks, strict=True):
+        require_block(model, block)
     labels = [] if args.cam is None else [
         class_of(args.cam, model.dataset_meta['classes'], name) for model, name in zip(models, names, strict=True)]
     for image, stem in zip(images, stems_of(images), strict=True):
         began = time.perf_counter()
         with console.status(f'{image}: prediction'):
-            views = [look(model, image, name, args.bands) for model, name in zip(models, names, strict=True)]
+            views = [look(model, image, name, args.bands, block)
+                     for model, name, block in zip(models, names, blocks, strict=True)]
         class_maps = None
         if labels:
             with console.status(f'{image}: Grad-CAM'):

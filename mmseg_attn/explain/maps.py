@@ -70,6 +70,23 @@ class WindowAttention:
             self.head.in_conv = self.in_conv.module
 
 
+class BlockAttention:
+    """The ``attention_map`` of a block anywhere in the model, in one window."""
+
+    kind = 'attention'
+
+    def __init__(self, view: View, window: Window):
+        assert window.block_input is not None
+        self.block, self.input = view.attention, window.block_input
+        self.place = window.place(*self.input.shape[2:])
+
+    @torch.no_grad()
+    def maps(self, points: Tensor) -> Tensor:
+        at_once = max(MAX_MAP_VALUES // (self.place.y.cells * self.place.x.cells), 1)
+        return checked(torch.cat([self.block.attention_map(self.input, cells)[0].cpu()
+                                  for cells in self.place.nearest(points).split(at_once)]))
+
+
 class _Once(nn.Module):
     """A module that computes its first output, and then repeats it."""
 
@@ -84,7 +101,10 @@ class _Once(nn.Module):
 
 
 def source_of(view: View, window: Window, influence: bool = False) -> MapSource:
-    """The head's attention in a window; or the influence, where the head has no map or ``influence`` asks for it."""
+    """The attention of the view's block or head in a window; or the influence, where the head has no map or
+    ``influence`` asks for it."""
+    if view.block and not influence:
+        return BlockAttention(view, window)
     if not influence and callable(getattr(view.head, 'attention_map', None)):
         try:
             return WindowAttention(view, window)
@@ -94,7 +114,7 @@ def source_of(view: View, window: Window, influence: bool = False) -> MapSource:
 
 
 def attention_maps(view: View, points: Sequence[tuple[float, float]]) -> PointMaps:
-    """The head's own ``attention_map`` for points of a picture.
+    """The ``attention_map`` of the view's block, or of the head, for points of a picture.
 
     Args:
         view: from :func:`look`.
@@ -104,6 +124,8 @@ def attention_maps(view: View, points: Sequence[tuple[float, float]]) -> PointMa
         NotImplementedError: the head has none; :func:`influence_maps` is for any head.
         ValueError: a point lies outside the picture.
     """
+    if view.block:
+        return _collect(view, points, BlockAttention)
     if not callable(getattr(view.head, 'attention_map', None)):
         raise NotImplementedError(f'{type(view.head).__name__} has no attention_map; influence_maps is for any head')
     return _collect(view, points, WindowAttention)

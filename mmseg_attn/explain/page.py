@@ -107,7 +107,7 @@ def _head(index: int, view: View, samples: Samples, cam: ClassMap | None, influe
         'cam.html', size, raw={}, title=class_map_title(view, cam),
         note='' if cam.place else f'No pixel is predicted to be {view.classes[cam.label]}.')
     return _fill('head.html', size, index=index, name=view.name, kind=KINDS[samples.kind],
-                 definition=definition(view.head, samples.kind, influence), sampling=sampling(samples),
+                 definition=definition(view.attention, samples.kind, influence), sampling=sampling(samples),
                  spacing=spacing(samples), source=source(view), raw=dict(cam=cam))
 
 

@@ -28,6 +28,7 @@ class Window:
     meta: dict
     x: Span
     y: Span
+    block_input: Tensor | None = None  # of the block that is looked at, where it is not the head
 
     def place(self, rows: int, columns: int) -> Place:
         """Where the cells of a map of this window lie in the picture."""
@@ -49,6 +50,7 @@ class View:
         labels: (H, W) predicted classes.
         windows: the parts of the picture that the model sees.
         displayed: what is to be said of how the picture is shown.
+        block: name of the block in the model whose attention is shown; '' for that of the head.
     """
 
     model: BaseSegmentor = field(repr=False)
@@ -57,6 +59,12 @@ class View:
     labels: Tensor = field(repr=False)
     windows: list[Window] = field(repr=False)
     displayed: str = ''
+    block: str = ''
+
+    @property
+    def attention(self) -> nn.Module:
+        """The block, or the head, whose ``attention_map`` is shown."""
+        return self.model.get_submodule(self.block) if self.block else self.head
 
     @property
     def head(self) -> nn.Module:
@@ -85,7 +93,7 @@ def _pixel(position: float, size: int) -> int:
 
 @torch.no_grad()
 def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None = None,
-         bands: tuple[int, ...] | None = None) -> View:
+         bands: tuple[int, ...] | None = None, block: str = '') -> View:
     """Runs a model on a picture, through the test pipeline of its config.
 
     Args:
@@ -93,13 +101,17 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         image: a file, or an array (H, W, 3) in BGR as ``mmcv.imread`` gives it.
         name: of the model, for titles; the type of its head by default.
         bands: which channels of the picture are shown; see :func:`mmseg_attn.common.display.displayable`.
+        block: name of the block in the model whose attention is shown, for example
+            'backbone.layer3.5.non_local'; '' for that of the head.
 
     Raises:
+        UserError: the model has no such block, or the block has no map over pixels.
         ValueError: the image cannot be read or is not (H, W, channels), the test pipeline flips it, the network cannot
             take it, or the model is in training mode.
     """
     if model.training:
         raise ValueError('the model is in training mode, where a look would change its norms: call .eval() on it first')
+    require_block(model, block)
     reader = PictureReader(model.cfg)
     if isinstance(image, np.ndarray) and image.ndim != 3:
         raise ValueError('a picture is an array of shape (H, W, channels), BGR; got '
@@ -109,20 +121,43 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         loaded = reader.prepare(picture)
         if loaded['data_samples'].get('flip'):
             raise UserError('the test pipeline flips images: maps of a flipped picture would lie on the wrong side')
-        with naming_refusals(picture), _recorded_features(model) as recorded:
+        with naming_refusals(picture), _recorded_features(model) as recorded, _recorded_inputs(model, block) as inside:
             data = model.data_preprocessor(
                 dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
             inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
             prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
     found = []
-    for (rows, columns), features in zip(_windows(inputs, model), recorded, strict=True):
+    if not block:
+        inside = [None] * len(recorded)
+    if len(inside) != len(recorded):
+        raise UserError(f'{block} sees every picture {len(inside) / len(recorded):g} times, and only what is seen once '
+                        'can be shown')
+    for (rows, columns), features, block_input in zip(_windows(inputs, model), recorded, inside, strict=True):
         crop = inputs[:, :, rows, columns]
         size = dict(img_shape=crop.shape[2:], pad_shape=crop.shape[2:])
         spans = _spans(crop, columns.start, rows.start, inputs, meta, model.align_corners)
-        found.append(Window(crop, features, meta | size, *spans))
+        found.append(Window(crop, features, meta | size, *spans, block_input))
     name = name or type(head_of(model)).__name__
     return View(model, name, displayable(picture.pixels, bands), prediction.long().cpu(), found,
-                how_displayed(picture.pixels, bands))
+                how_displayed(picture.pixels, bands), block)
+
+
+def require_block(model: BaseSegmentor, name: str) -> None:
+    """Raises UserError unless ``name`` is '' or that of a block with an attention map over pixels."""
+    if not name:
+        return
+    blocks = {found: module for found, module in model.named_modules()
+              if callable(getattr(module, 'attention_map', None)) and module is not head_of(model)}
+    if name not in blocks:
+        raise UserError(f'{name} is no block with an attention map; the model has '
+                        f'{", ".join(blocks) or "none but its head"}')
+    # The contract of a block without a map: it says so before it looks at its arguments.
+    try:
+        blocks[name].attention_map(torch.empty(0), torch.empty(0))
+    except NotImplementedError as error:
+        raise UserError(f'{name}: {error}') from error
+    except Exception:  # an input of nothing fits no block
+        return
 
 
 def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:
@@ -167,6 +202,21 @@ def _recorded_features(model: BaseSegmentor) -> Iterator[list[list[Tensor]]]:
         yield recorded
     finally:
         del model.extract_feat
+
+
+@contextmanager
+def _recorded_inputs(model: BaseSegmentor, block: str) -> Iterator[list[Tensor]]:
+    """Collects for the while the inputs of a block for every image or crop, each on its own."""
+    recorded: list[Tensor] = []
+    if not block:
+        yield recorded
+        return
+    handle = model.get_submodule(block).register_forward_pre_hook(
+        lambda module, inputs: recorded.extend(inputs[0].split(1)))
+    try:
+        yield recorded
+    finally:
+        handle.remove()
 
 
 @contextmanager

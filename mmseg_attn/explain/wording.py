@@ -17,11 +17,11 @@ INFLUENCE = (
     'that the head takes from the backbone. Computed exactly, by one backward pass for each pixel.')
 
 
-def definition(head: nn.Module, kind: str, asked: bool) -> str:
-    """What the values of a map of this head are. ``asked``: the influence was asked for, for all heads."""
+def definition(owner: nn.Module, kind: str, asked: bool) -> str:
+    """What the values of a map of this head or block are. ``asked``: the influence was asked for, for all heads."""
     if kind == 'attention':
-        return _of_attention(head)
-    reason = 'It was asked for.' if asked else f'{type(head).__name__} defines no attention map of its own.'
+        return _of_attention(owner)
+    reason = 'It was asked for.' if asked else f'{type(owner).__name__} defines no attention map of its own.'
     return f'{INFLUENCE} {reason}'
 
 
@@ -57,10 +57,12 @@ def sampling(samples: Samples) -> str:
 
 
 def source(view: View) -> str:
-    """Head, config and checkpoint."""
+    """Block, head, config and checkpoint."""
     cfg = view.model.cfg
     names = [('config', cfg.filename), ('checkpoint', cfg.get('load_from'))]
-    return ', '.join([type(view.head).__name__, *(f'{what} {Path(name).name}' for what, name in names if name)]) + '.'
+    block = [f'{type(view.attention).__name__} {view.block}'] if view.block else []
+    files = [f'{what} {Path(name).name}' for what, name in names if name]
+    return ', '.join([*block, type(view.head).__name__, *files]) + '.'
 
 
 def class_map_title(view: View, cam: ClassMap) -> str:

@@ -1,0 +1,4 @@
+# The five blocks of the paper, in the second and third of the four stages.
+_base_ = '_base_/fcn_r50_cityscapes.py'
+block = dict(type='mmseg_attn.NonLocal', norm_cfg=dict(type='SyncBN', requires_grad=True))
+model = dict(backbone=dict(after_blocks=[dict(cfg=block, blocks=((), (1, 3), (1, 3, 5), ()))]))
