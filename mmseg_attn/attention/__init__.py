@@ -3,11 +3,13 @@
 from .a2net import DoubleAttention
 from .apcnet import AdaptiveContext
 from .ccnet import CrissCrossAttention
+from .cgnl import CompactGeneralizedNonLocal
 from .danet import ChannelAttention, PositionAttention
 from .dgmn import DynamicGraphMessagePassing
 from .emanet import ExpectationMaximizationAttention
 from .glore import GlobalReasoning
 from .isanet import InterlacedSparseSelfAttention
+from .latentgnn import LatentGNN
 from .non_local import NonLocal
 from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
@@ -17,12 +19,14 @@ __all__ = [
     'AdaptiveContext',
     'BaseObjectContext',
     'ChannelAttention',
+    'CompactGeneralizedNonLocal',
     'CrissCrossAttention',
     'DoubleAttention',
     'DynamicGraphMessagePassing',
     'ExpectationMaximizationAttention',
     'GlobalReasoning',
     'InterlacedSparseSelfAttention',
+    'LatentGNN',
     'NonLocal',
     'PointwiseSpatialAttention',
     'PositionAttention',
