@@ -69,7 +69,7 @@ def pixel_terms(key: Tensor, value: Tensor, num_groups: int, coefficients: Mappi
                 use_scale: bool = False) -> Tensor:
     """(B, Q, G, N): pixel j's part ``a_q sum_d p_jd^q g_jd`` in the sum over all pixels, in float32 or better.
 
-    Half precision overflows in the sum: of 512 channels at 65 x 129 pixels it may be 10,000 and more.
+    The sum grows with the image, and half precision may overflow in it.
     """
     with no_autocast(key):
         key, value = float_or_better(key), float_or_better(value)
