@@ -5,11 +5,13 @@ from .apcnet import AdaptiveContext
 from .bam import BAM
 from .cbam import CBAM
 from .ccnet import CrissCrossAttention
+from .cgnl import CompactGeneralizedNonLocal
 from .danet import ChannelAttention, PositionAttention
 from .dgmn import DynamicGraphMessagePassing
 from .emanet import ExpectationMaximizationAttention
 from .glore import GlobalReasoning
 from .isanet import InterlacedSparseSelfAttention
+from .latentgnn import LatentGNN
 from .non_local import NonLocal
 from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
@@ -23,12 +25,14 @@ __all__ = [
     'AdaptiveContext',
     'BaseObjectContext',
     'ChannelAttention',
+    'CompactGeneralizedNonLocal',
     'CrissCrossAttention',
     'DoubleAttention',
     'DynamicGraphMessagePassing',
     'ExpectationMaximizationAttention',
     'GlobalReasoning',
     'InterlacedSparseSelfAttention',
+    'LatentGNN',
     'NonLocal',
     'PointwiseSpatialAttention',
     'PositionAttention',

@@ -3,11 +3,13 @@
 from .a2net import A2Head
 from .apcnet import APCHead
 from .ccnet import CCHead
+from .cgnl import CGNLHead
 from .danet import DAHead
 from .dgmn import DGMNHead
 from .emanet import EMAHead
 from .glore import GloReHead
 from .isanet import ISAHead
+from .latentgnn import LatentGNNHead
 from .non_local import NLHead
 from .ocnet import OCHead
 from .psanet import PSAHead
@@ -16,11 +18,13 @@ __all__ = [
     'A2Head',
     'APCHead',
     'CCHead',
+    'CGNLHead',
     'DAHead',
     'DGMNHead',
     'EMAHead',
     'GloReHead',
     'ISAHead',
+    'LatentGNNHead',
     'NLHead',
     'OCHead',
     'PSAHead',
