@@ -9,6 +9,8 @@ from tests.helpers import randomize
 
 NAMES = sorted(PLUGINS)
 OPTIONS = {
+    'CompactGeneralizedNonLocal': dict(num_groups=2),
+    'LatentGNN': dict(latent_dims=(6,)),
     'PointwiseSpatialAttention': dict(mask_size=9),
     'DynamicGraphMessagePassing': dict(groups=2),
     'SE': dict(reduction=4), 'CBAM': dict(reduction=4), 'BAM': dict(reduction=4),
@@ -17,7 +19,8 @@ OPTIONS = {
 SIZE = 65, 97
 # Such blocks start as the identity, by themselves or where they are asked to.
 IDENTITY = {name: {} for name in (
-    'ChannelAttention', 'CrissCrossAttention', 'DoubleAttention', 'GlobalReasoning', 'NonLocal', 'PositionAttention')
+    'ChannelAttention', 'CompactGeneralizedNonLocal', 'CrissCrossAttention', 'DoubleAttention', 'GlobalReasoning',
+    'LatentGNN', 'NonLocal', 'PositionAttention')
     } | {name: dict(identity_start=True) for name in ('SE', 'CBAM', 'BAM')}
 
 
