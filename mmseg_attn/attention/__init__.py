@@ -8,9 +8,11 @@ from .dgmn import DynamicGraphMessagePassing
 from .emanet import ExpectationMaximizationAttention
 from .glore import GlobalReasoning
 from .isanet import InterlacedSparseSelfAttention
+from .lrnet import LocalRelation
 from .non_local import NonLocal
 from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
+from .sasa import StandAloneSelfAttention
 
 __all__ = [
     'ASPObjectContext',
@@ -23,8 +25,10 @@ __all__ = [
     'ExpectationMaximizationAttention',
     'GlobalReasoning',
     'InterlacedSparseSelfAttention',
+    'LocalRelation',
     'NonLocal',
     'PointwiseSpatialAttention',
     'PositionAttention',
     'PyramidObjectContext',
+    'StandAloneSelfAttention',
 ]

@@ -42,6 +42,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
     _check_types(cfg.model)
     _check_channels(cfg.model)
     _check_cascade(cfg.model)
+    _check_window_convs(cfg.model)
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')
@@ -131,6 +132,14 @@ def _check_cascade(model: dict) -> None:
         if isinstance(cls, type) and not issubclass(cls, BaseCascadeDecodeHead):
             raise UserError(f'model.decode_head.{i}.type={head["type"]!r} takes no prediction of the head before it, '
                             'and can only be the first of a cascade')
+
+
+def _check_window_convs(model: dict) -> None:
+    # mmseg takes it out of the config for the first block, and all others do not see it.
+    dcn = (model.get('backbone') or {}).get('dcn') or {}
+    if 'mmseg_attn.' in str(dcn.get('type')) and dcn.get('fallback_on_stride'):
+        raise UserError('model.backbone.dcn.fallback_on_stride=True would keep the convolution of one block, whatever '
+                        f'its stride; {dcn["type"]} has strides of its own: leave it out')
 
 
 def _check_channels(model: dict) -> None:

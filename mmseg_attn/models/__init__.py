@@ -7,8 +7,10 @@ from .encoder_decoder import EncoderDecoder
 from .heads import *  # noqa: F403
 from .resnet import CeilPoolResNetV1c
 from .upsample import CARAFE, CARAFEUPerHead
+from .window_convs import LocalRelationConv, StandAloneSelfAttentionConv
 
 __all__ = [
     'CARAFE', 'AlignedSegDataPreProcessor', 'CARAFEUPerHead', 'CeilPoolResNetV1c', 'EncoderDecoder',
-    'PixelCrossEntropyLoss', 'SegDataPreProcessor', *heads.__all__,
+    'LocalRelationConv', 'PixelCrossEntropyLoss', 'SegDataPreProcessor',
+    'StandAloneSelfAttentionConv', *heads.__all__,
 ]

@@ -8,9 +8,11 @@ from .dgmn import DGMNHead
 from .emanet import EMAHead
 from .glore import GloReHead
 from .isanet import ISAHead
+from .lrnet import LRHead
 from .non_local import NLHead
 from .ocnet import OCHead
 from .psanet import PSAHead
+from .sasa import SASAHead
 
 __all__ = [
     'A2Head',
@@ -21,7 +23,9 @@ __all__ = [
     'EMAHead',
     'GloReHead',
     'ISAHead',
+    'LRHead',
     'NLHead',
     'OCHead',
     'PSAHead',
+    'SASAHead',
 ]
