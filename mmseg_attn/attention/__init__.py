@@ -12,9 +12,11 @@ from .emanet import ExpectationMaximizationAttention
 from .glore import GlobalReasoning
 from .isanet import InterlacedSparseSelfAttention
 from .latentgnn import LatentGNN
+from .lrnet import LocalRelation
 from .non_local import NonLocal
 from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
+from .sasa import StandAloneSelfAttention
 from .se import SE
 
 __all__ = [
@@ -33,8 +35,10 @@ __all__ = [
     'GlobalReasoning',
     'InterlacedSparseSelfAttention',
     'LatentGNN',
+    'LocalRelation',
     'NonLocal',
     'PointwiseSpatialAttention',
     'PositionAttention',
     'PyramidObjectContext',
+    'StandAloneSelfAttention',
 ]

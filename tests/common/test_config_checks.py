@@ -29,6 +29,8 @@ def _head(**settings):
       'model.data_preprocessor.std': [1.0] * 4}, 'mmseg_attn.SegDataPreProcessor takes any number'),
     ({'model.decode_head': [dict(type='FCNHead'), dict(type='mmseg_attn.EMAHead')]},
      r"model.decode_head.1.type='mmseg_attn.EMAHead' takes no prediction of the head before it"),
+    ({'model.backbone.dcn': dict(type='mmseg_attn.LocalRelation', fallback_on_stride=True)},
+     r'backbone.dcn.fallback_on_stride=True would keep the convolution of one block.*leave it out'),
     (dict(model=None), 'has no model')])
 def test_a_setting_that_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)

@@ -38,7 +38,7 @@ def test_the_recipe_changes_all_but_the_head():
 
 def test_all_heads_under_one_recipe_are_compared_fairly():
     names = [path.stem.removesuffix('_r18_shapes') for path in CONFIGS.glob('*_r18_shapes.py')]
-    assert len(names) == 14
+    assert len(names) >= 14
     check_equal(_prepared(*names, recipe=CAMVID), own_schedules=False)
 
 

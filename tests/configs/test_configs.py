@@ -39,12 +39,13 @@ def _read(path):
 
 
 def _shrink(model):
-    """An eighth of the backbone's width, heads of 16 channels, no download."""
+    """A backbone that begins with 8 channels, heads of 16 channels, no download."""
     model.pretrained = None
+    factor = model.backbone.get('base_channels', 64) // 8
     model.backbone.update(stem_channels=8, base_channels=8)
     for head in filter(None, (model.decode_head, model.get('auxiliary_head'))):
         several = isinstance(head.in_channels, list)
-        in_channels = [c // 8 for c in head.in_channels] if several else head.in_channels // 8
+        in_channels = [c // factor for c in head.in_channels] if several else head.in_channels // factor
         head.update(in_channels=in_channels, channels=16)
         if 'ema_channels' in head or head.type == 'mmseg_attn.EMAHead':
             head.update(ema_channels=16, num_bases=6)

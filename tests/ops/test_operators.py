@@ -1,5 +1,6 @@
 """What every operator of ours promises: a schema that holds, gradients, autocast, FLOPs, compilation, plain exports."""
 
+import math
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +13,7 @@ from mmseg_attn.ops.criss_cross import criss_cross, criss_cross_attention
 from mmseg_attn.ops.message_passing import pass_messages, sample_and_sum
 from mmseg_attn.ops.pixel_attention import softmax_attention, tiled_softmax_attention
 from mmseg_attn.ops.psa import point_attention, row_wise_point_attention
+from mmseg_attn.ops.windowed_attention import attend_windows, windowed_attention
 
 
 def _random(*shape):
@@ -77,6 +79,15 @@ CASES = {
     'message_passing': lambda: Case(
         sample_and_sum, (_random(2, 4, 3, 5), _positions(2, 3, 2, 3, 5), _random(2, 2, 3, 3, 5)),
         flops=2 * 4 * 3 * 2 * 4 * 15, backward_flops=4 * 4 * 3 * 2 * 4 * 15, half=False),
+    'windowed-product': lambda: Case(
+        attend_windows,
+        (_random(2, 4, 3, 5), _random(2, 4, 3, 5), _random(2, 6, 3, 5), _random(2, 9), _random(2, 9, 2)),
+        (3, 2, 1, 2, 'product', 0.7, -math.inf), flops=2 * 2 * 15 * 9 * (2 * 4 + 6),
+        backward_flops=2 * 2 * 15 * 9 * (6 * 4 + 2 * 6), half=False),
+    'windowed-difference': lambda: Case(
+        attend_windows, (_random(2, 4, 2, 3), _random(2, 4, 3, 5), _random(2, 6, 3, 5), _random(2, 9)),
+        (None, 3, 2, 2, 1, 'squared_difference', 0.7, None), flops=2 * 2 * 6 * 9 * (4 + 6),
+        backward_flops=2 * 2 * 6 * 9 * (3 * 4 + 2 * 6), half=False),
 }
 
 
@@ -216,6 +227,7 @@ PUBLIC = {
     'carafe': lambda: (carafe, (_image(2, 4, 3, 2), _image(2, 9, 6, 4)), (3, 1, 2)),
     'message_passing': lambda: (
         pass_messages, (_image(2, 4, 3, 5), 3 * _image(2, 9, 2, 3, 5), _image(2, 2, 9, 3, 5)), ()),
+    'windowed': lambda: (windowed_attention, (_image(2, 4, 3, 5), _image(2, 4, 3, 5), _image(2, 6, 3, 5)), (3, 2)),
 }
 
 
@@ -230,6 +242,10 @@ PUBLIC = {
     ('message_passing', 1, (2, 9, 3, 5), r'positions must have the shape \(2, any, 2, 3, 5\)'),
     ('message_passing', 2, (2, 2, 8, 3, 5), r'weights must have the shape \(2, any, 9, 3, 5\)'),
     ('message_passing', 2, (2, 3, 9, 3, 5), '3 groups of 4 channels'),
+    ('windowed', 0, (2, 4, 2, 5), r'query must have the shape \(2, 4, 3, 5\)'),
+    ('windowed', 1, (2, 4, 15), r'key must have the shape \(any, any, any, any\)'),
+    ('windowed', 2, (2, 6, 5, 3), r'value must have the shape \(2, any, 3, 5\)'),
+    ('windowed', 2, (2, 5, 3, 5), 'groups must divide the channels of the value, got 2 groups of 5'),
 ])
 def test_tensors_that_do_not_fit(name, index, shape, message):
     """A kernel would read beyond their ends."""
@@ -257,7 +273,7 @@ def test_an_export_holds_no_operator_of_ours(name):
     torch.testing.assert_close(exported.module()(*tensors), module(*tensors))
 
 
-@pytest.mark.parametrize('name', ['criss_cross', 'carafe', 'message_passing'])
+@pytest.mark.parametrize('name', ['criss_cross', 'carafe', 'message_passing', 'windowed'])
 def test_a_trace_holds_no_operator_of_ours(name):
     function, tensors, options = PUBLIC[name]()
     module, tensors = _Module(function, options), tuple(t.detach() for t in tensors)

@@ -2,7 +2,10 @@
 
 from .after_blocks import ResNet, ResNetV1c, ResNetV1d
 from .ceil_pool import CeilPoolResNetV1c
-from .plugins import PLUGINS
+from .window_convs import LocalRelationConv, StandAloneSelfAttentionConv
 from .with_blocks import BackboneWithBlocks
 
-__all__ = ['PLUGINS', 'BackboneWithBlocks', 'CeilPoolResNetV1c', 'ResNet', 'ResNetV1c', 'ResNetV1d']
+__all__ = [
+    'BackboneWithBlocks', 'CeilPoolResNetV1c', 'LocalRelationConv', 'ResNet', 'ResNetV1c', 'ResNetV1d',
+    'StandAloneSelfAttentionConv',
+]

@@ -57,7 +57,9 @@ def _as_plugin(block: type[nn.Module]) -> type[nn.Module]:
         __module__=__name__, __doc__=block.__doc__, needs_output=block.__name__ in NEED_THEIR_OUTPUT))
 
 
-PLUGINS = {name: _as_plugin(getattr(attention, name)) for name in attention.__all__}
+# They are convolutions too: window_convs.py.
+CONVOLUTIONS = 'LocalRelation', 'StandAloneSelfAttention'
+PLUGINS = {name: _as_plugin(getattr(attention, name)) for name in attention.__all__ if name not in CONVOLUTIONS}
 for _plugin in PLUGINS.values():
     MODELS.register_module(module=_plugin)
 globals().update(PLUGINS)  # where pickle looks for them

@@ -10,9 +10,11 @@ from .emanet import EMAHead
 from .glore import GloReHead
 from .isanet import ISAHead
 from .latentgnn import LatentGNNHead
+from .lrnet import LRHead
 from .non_local import NLHead
 from .ocnet import OCHead
 from .psanet import PSAHead
+from .sasa import SASAHead
 
 __all__ = [
     'A2Head',
@@ -24,8 +26,10 @@ __all__ = [
     'EMAHead',
     'GloReHead',
     'ISAHead',
+    'LRHead',
     'LatentGNNHead',
     'NLHead',
     'OCHead',
     'PSAHead',
+    'SASAHead',
 ]

@@ -3,16 +3,18 @@
 import torch
 from mmengine.registry import init_default_scope
 
-from mmseg_attn.models.backbones import PLUGINS
+from mmseg_attn import attention
 from mmseg_attn.registry import MODELS
 from tests.helpers import randomize
 
-NAMES = sorted(PLUGINS)
+NAMES = sorted(attention.__all__)
 OPTIONS = {
     'CompactGeneralizedNonLocal': dict(num_groups=2),
     'LatentGNN': dict(latent_dims=(6,)),
     'PointwiseSpatialAttention': dict(mask_size=9),
     'DynamicGraphMessagePassing': dict(groups=2),
+    'LocalRelation': dict(window=3, channels_per_group=4),
+    'StandAloneSelfAttention': dict(window=3, heads=2),
     'SE': dict(reduction=4), 'CBAM': dict(reduction=4), 'BAM': dict(reduction=4),
 }
 # Image of 65 x 97 pixels: maps of 9 x 13 in the last stages.
