@@ -6,11 +6,13 @@ from .ccnet import CCHead
 from .danet import DAHead
 from .dgmn import DGMNHead
 from .emanet import EMAHead
+from .gcu import GCUHead
 from .glore import GloReHead
 from .isanet import ISAHead
 from .non_local import NLHead
 from .ocnet import OCHead
 from .psanet import PSAHead
+from .sgr import SGRHead
 
 __all__ = [
     'A2Head',
@@ -19,9 +21,11 @@ __all__ = [
     'DAHead',
     'DGMNHead',
     'EMAHead',
+    'GCUHead',
     'GloReHead',
     'ISAHead',
     'NLHead',
     'OCHead',
     'PSAHead',
+    'SGRHead',
 ]
