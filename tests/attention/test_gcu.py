@@ -101,12 +101,13 @@ def test_the_paper_as_another_program_computes_it(golden):
 
 
 def test_assignment_of_many_channels_in_float32():
-    """A distance is a sum of hundreds of terms, of which the products must leave enough digits."""
+    """A distance is a sum of hundreds of terms, of which the products must leave enough digits: what the nodes have in
+    common is taken away before, without which the error is several times as large."""
     image, anchors = torch.rand(1, 512, 50).double(), torch.rand(32, 512).double()
     sigmas = torch.rand(32, 512).double().sigmoid()
     expected = assign(image, anchors, sigmas, [32])
     out = assign(image.float(), anchors.float(), sigmas.float(), [32])
-    torch.testing.assert_close(out.double(), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(out.double(), expected, rtol=0, atol=2e-5)
 
 
 def test_an_empty_node_is_zero_and_has_finite_gradients():
