@@ -9,6 +9,7 @@ from .cgnl import CompactGeneralizedNonLocal
 from .danet import ChannelAttention, PositionAttention
 from .dgmn import DynamicGraphMessagePassing
 from .emanet import ExpectationMaximizationAttention
+from .gcu import BeyondGrids, GraphConvolutionUnit
 from .glore import GlobalReasoning
 from .isanet import InterlacedSparseSelfAttention
 from .latentgnn import LatentGNN
@@ -18,6 +19,7 @@ from .ocnet import ASPObjectContext, BaseObjectContext, PyramidObjectContext
 from .psanet import PointwiseSpatialAttention
 from .sasa import StandAloneSelfAttention
 from .se import SE
+from .sgr import SymbolicGraphReasoning
 
 __all__ = [
     'BAM',
@@ -26,6 +28,7 @@ __all__ = [
     'ASPObjectContext',
     'AdaptiveContext',
     'BaseObjectContext',
+    'BeyondGrids',
     'ChannelAttention',
     'CompactGeneralizedNonLocal',
     'CrissCrossAttention',
@@ -33,6 +36,7 @@ __all__ = [
     'DynamicGraphMessagePassing',
     'ExpectationMaximizationAttention',
     'GlobalReasoning',
+    'GraphConvolutionUnit',
     'InterlacedSparseSelfAttention',
     'LatentGNN',
     'LocalRelation',
@@ -41,4 +45,5 @@ __all__ = [
     'PositionAttention',
     'PyramidObjectContext',
     'StandAloneSelfAttention',
+    'SymbolicGraphReasoning',
 ]

@@ -9,8 +9,8 @@ from mmseg_attn import attention
 from mmseg_attn.registry import MODELS
 
 # Their last operation needs its output in the backward pass, and a residual block adds to it in place.
-NEED_THEIR_OUTPUT = ('AdaptiveContext', 'ASPObjectContext', 'BaseObjectContext', 'ExpectationMaximizationAttention',
-                     'InterlacedSparseSelfAttention', 'PyramidObjectContext')
+NEED_THEIR_OUTPUT = ('AdaptiveContext', 'ASPObjectContext', 'BaseObjectContext', 'BeyondGrids',
+                     'ExpectationMaximizationAttention', 'InterlacedSparseSelfAttention', 'PyramidObjectContext')
 
 
 class Plugin(nn.Module):

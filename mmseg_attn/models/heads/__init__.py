@@ -7,6 +7,7 @@ from .cgnl import CGNLHead
 from .danet import DAHead
 from .dgmn import DGMNHead
 from .emanet import EMAHead
+from .gcu import GCUHead
 from .glore import GloReHead
 from .isanet import ISAHead
 from .latentgnn import LatentGNNHead
@@ -15,6 +16,7 @@ from .non_local import NLHead
 from .ocnet import OCHead
 from .psanet import PSAHead
 from .sasa import SASAHead
+from .sgr import SGRHead
 
 __all__ = [
     'A2Head',
@@ -24,6 +26,7 @@ __all__ = [
     'DAHead',
     'DGMNHead',
     'EMAHead',
+    'GCUHead',
     'GloReHead',
     'ISAHead',
     'LRHead',
@@ -32,4 +35,5 @@ __all__ = [
     'OCHead',
     'PSAHead',
     'SASAHead',
+    'SGRHead',
 ]

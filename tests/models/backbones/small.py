@@ -9,6 +9,7 @@ from tests.helpers import randomize
 
 NAMES = sorted(attention.__all__)
 OPTIONS = {
+    'SymbolicGraphReasoning': dict(num_nodes=5),
     'CompactGeneralizedNonLocal': dict(num_groups=2),
     'LatentGNN': dict(latent_dims=(6,)),
     'PointwiseSpatialAttention': dict(mask_size=9),
@@ -23,7 +24,8 @@ SIZE = 65, 97
 IDENTITY = {name: {} for name in (
     'ChannelAttention', 'CompactGeneralizedNonLocal', 'CrissCrossAttention', 'DoubleAttention', 'GlobalReasoning',
     'LatentGNN', 'NonLocal', 'PositionAttention')
-    } | {name: dict(identity_start=True) for name in ('SE', 'CBAM', 'BAM')}
+    } | {name: dict(identity_start=True) for name in ('SE', 'CBAM', 'BAM')} | {
+    name: dict(zero_init=True) for name in ('SymbolicGraphReasoning', 'BeyondGrids')}
 
 
 def cfg(name, **options):
