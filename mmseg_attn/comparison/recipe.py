@@ -12,8 +12,12 @@ from mmseg_attn.engine.amp import train_with_amp
 
 COMPARED_KEYS = ('model', 'train_dataloader', 'val_dataloader', 'val_evaluator', 'optim_wrapper', 'train_cfg',
                  'param_scheduler', 'custom_hooks', 'load_from')
-# What belongs to a head: its losses, what it needs of the backbone, and an upsampler or neck before it.
-HEAD_KEYS = ('model.decode_head', 'model.auxiliary_head', 'model.neck', 'model.backbone.out_indices')
+# What belongs to a head: its losses, what it needs of the backbone, an upsampler or neck before it, and blocks of
+# attention inside the backbone.
+HEAD_KEYS = ('model.decode_head', 'model.auxiliary_head', 'model.neck', 'model.backbone.out_indices',
+             'model.backbone.plugins', 'model.backbone.after_blocks')
+# Without blocks these are mmseg's backbones of the same name.
+TAKE_BLOCKS = 'mmseg_attn.ResNet', 'mmseg_attn.ResNetV1c', 'mmseg_attn.ResNetV1d'
 IRRELEVANT_KEYS = ('train_cfg.val_interval', )
 SCHEDULE_KEYS = ('train_cfg', 'param_scheduler')
 
@@ -77,7 +81,7 @@ def set_iterations(cfg: Config, iters: int, path: Path) -> None:
 
 
 def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
-    """Checks that the configs differ in their heads only.
+    """Checks that the configs differ in their heads, and in blocks inside the backbone, only.
 
     Args:
         configs: name of the head -> config.
@@ -88,7 +92,7 @@ def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
     """
     (first, reference), *others = configs.items()
     for name, cfg in others:
-        found = [key for part in COMPARED_KEYS for key in differing_keys(reference.get(part), cfg.get(part), part)
+        found = [key for part in COMPARED_KEYS for key in differing_keys(_compared(reference, part), _compared(cfg, part), part)
                  if not _is_within(key, HEAD_KEYS + IRRELEVANT_KEYS)]
         schedule = [key for key in found if _is_within(key, SCHEDULE_KEYS)]
         rest = [key for key in found if not _is_within(key, SCHEDULE_KEYS)]
@@ -98,6 +102,14 @@ def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
         if schedule and not own_schedules:
             raise UserError(f'{first} and {name} differ in {", ".join(schedule[:5])}.\n'
                             '  --iters N trains all for as long; --own-schedules leaves each config its own')
+
+
+def _compared(cfg: Config, part: str) -> object:
+    settings = cfg.get(part)
+    if part == 'model' and settings.backbone.get('type') in TAKE_BLOCKS:
+        backbone = dict(settings.backbone, type=settings.backbone.type.removeprefix('mmseg_attn.'))
+        return dict(settings, backbone=backbone)
+    return settings
 
 
 def differing_keys(a: object, b: object, path: str = '') -> list[str]:

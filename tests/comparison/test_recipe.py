@@ -52,6 +52,14 @@ def test_what_differs_is_named():
         check_equal(configs, own_schedules=True)
 
 
+def test_blocks_in_the_backbone_are_compared_as_heads_are():
+    configs = _prepared('fcn', 'non_local_blocks')
+    check_equal(configs, own_schedules=False)
+    configs['non_local_blocks'].model.backbone.type = 'mmseg_attn.ResNetV1d'
+    with pytest.raises(UserError, match=r'differ in model\.backbone\.type'):
+        check_equal(configs, own_schedules=False)
+
+
 def test_iterations():
     configs = _prepared('fcn', 'ccnet', iters=700)
     check_equal(configs, own_schedules=False)
