@@ -92,7 +92,8 @@ def check_equal(configs: dict[str, Config], own_schedules: bool) -> None:
     """
     (first, reference), *others = configs.items()
     for name, cfg in others:
-        found = [key for part in COMPARED_KEYS for key in differing_keys(_compared(reference, part), _compared(cfg, part), part)
+        found = [key for part in COMPARED_KEYS
+                 for key in differing_keys(_compared(reference, part), _compared(cfg, part), part)
                  if not _is_within(key, HEAD_KEYS + IRRELEVANT_KEYS)]
         schedule = [key for key in found if _is_within(key, SCHEDULE_KEYS)]
         rest = [key for key in found if not _is_within(key, SCHEDULE_KEYS)]
