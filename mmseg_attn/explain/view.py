@@ -15,6 +15,7 @@ from mmseg_attn.common.display import displayable, how_displayed
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.pictures import PictureReader, naming, naming_refusals
 from mmseg_attn.common.windows import windows
+from mmseg_attn.models.multi_scale import MultiScaleEncoderDecoder
 
 from .place import Place, Span
 
@@ -47,8 +48,10 @@ class View:
         name: of the model, for titles.
         picture: (H, W, 3) RGB, uint8.
         labels: (H, W) predicted classes.
-        windows: the parts of the picture that the model sees.
+        windows: the parts of the picture that the model sees; at several scales, what it sees at scale 1.
         displayed: what is to be said of how the picture is shown.
+        scale_weights: (S, H, W) how much each of the model's ``test_scales`` counts at each pixel, from 0 to 1; None of
+            a model that has one scale.
     """
 
     model: BaseSegmentor = field(repr=False)
@@ -57,6 +60,7 @@ class View:
     labels: Tensor = field(repr=False)
     windows: list[Window] = field(repr=False)
     displayed: str = ''
+    scale_weights: Tensor | None = field(default=None, repr=False)
 
     @property
     def head(self) -> nn.Module:
@@ -114,6 +118,9 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
                 dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
             inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
             prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
+    weights = None
+    if isinstance(model, MultiScaleEncoderDecoder):
+        weights = model.scale_weights(inputs, data['data_samples'])[0].cpu()
     found = []
     for (rows, columns), features in zip(_windows(inputs, model), recorded, strict=True):
         crop = inputs[:, :, rows, columns]
@@ -122,7 +129,7 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         found.append(Window(crop, features, meta | size, *spans))
     name = name or type(head_of(model)).__name__
     return View(model, name, displayable(picture.pixels, bands), prediction.long().cpu(), found,
-                how_displayed(picture.pixels, bands))
+                how_displayed(picture.pixels, bands), weights)
 
 
 def scores(view: View, window: Window, features: list[Tensor]) -> Tensor:
