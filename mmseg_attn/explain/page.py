@@ -24,8 +24,9 @@ from .maps import source_of
 from .packing import pack
 from .place import Place
 from .sampling import Samples, sample
+from .scales import Scales, scales_of
 from .view import View
-from .wording import KINDS, class_map_title, definition, sampling, source, spacing
+from .wording import KINDS, class_map_title, definition, fusion, sampling, source, spacing
 
 MAX_BYTES = 15_000_000
 # In this order one script: each uses what those before it define.
@@ -63,6 +64,8 @@ def write_page(path: str | Path, views: Sequence[View], *, title: str = 'a pictu
     cams = class_maps or [None] * len(views)
     blobs = [_blob(f'labels-{i}', zlib.compress(label.tobytes(), 9)) for i, label in enumerate(labels)]
     blobs += [_blob(f'cam-{i}', pack(cam.values[None], 1).data) for i, cam in enumerate(cams) if cam and cam.place]
+    scales = [scales_of(view) for view in views]
+    blobs += [_blob(f'scales-{i}', found.data) for i, found in enumerate(scales) if found]
     # Words, numbers and tags take some ten thousand bytes for each head.
     left = max_bytes - len(image) - sum(map(len, blobs)) - 50_000 * (2 + len(views))
     samples = [sample(view, lambda view, window: source_of(view, window, influence), seconds / len(views),
@@ -70,20 +73,21 @@ def write_page(path: str | Path, views: Sequence[View], *, title: str = 'a pictu
     for i, found in enumerate(samples):
         blobs += [_blob(f'peaks-{i}', found.maps.peaks.astype('<f4').tobytes()), _blob(f'maps-{i}', found.maps.data)]
     height, width = picture.shape[:2]
-    parts = list(zip(views, samples, labels, cams, strict=True))
+    parts = list(zip(views, samples, labels, cams, scales, strict=True))
     data = dict(width=width, height=height, heads=[_head_data(*part) for part in parts],
                 colours={name: _colours(name) for name in COLOURS} | {'diverging': _colours(DIVERGING)})
-    heads = ''.join(_head(i, view, found, cam, influence) for i, (view, found, _, cam) in enumerate(parts))
+    heads = ''.join(_head(i, view, found, cam, of_scales, influence)
+                    for i, (view, found, _, cam, of_scales) in enumerate(parts))
     write_text(path, _fill(
         'page.html', name=title, width=width, height=height, last_x=width - 1, last_y=height - 1, picture=image,
-        single='single' if len(views) == 1 else 'several', rows=4 if class_maps else 3, version=__version__,
+        single='single' if len(views) == 1 else 'several', rows=3 + bool(class_maps) + any(scales), version=__version__,
         raw=dict(heads=heads, style=_text('page.css'), script=''.join(map(_text, SCRIPTS)), blobs='\n'.join(blobs),
                  # A class of the name '</script>' must not end the script.
                  data=json.dumps(data).replace('<', '\\u003c'))))
     return samples
 
 
-def _head_data(view: View, samples: Samples, labels: np.ndarray, cam: ClassMap | None) -> dict:
+def _head_data(view: View, samples: Samples, labels: np.ndarray, cam: ClassMap | None, scales: Scales | None) -> dict:
     """What the script needs to know of a head."""
     place = samples.places[0]
     return dict(
@@ -93,22 +97,26 @@ def _head_data(view: View, samples: Samples, labels: np.ndarray, cam: ClassMap |
         windows=[dict(_axes(place), middle=[window.x.middle, window.y.middle])
                  for place, window in zip(samples.places, view.windows, strict=True)],
         cam=cam and dict(_axes(cam.place) if cam.place else {}, region=cam.region,
-                         rows=cam.place and cam.place.y.cells, columns=cam.place and cam.place.x.cells))
+                         rows=cam.place and cam.place.y.cells, columns=cam.place and cam.place.x.cells),
+        scales=scales and dict(_axes(scales.place), names=scales.names, colours=scales.colours,
+                               rows=scales.place.y.cells, columns=scales.place.x.cells))
 
 
 def _axes(place: Place) -> dict:
     return dict(x=[place.x.first, place.x.step], y=[place.y.first, place.y.step])
 
 
-def _head(index: int, view: View, samples: Samples, cam: ClassMap | None, influence: bool) -> str:
+def _head(index: int, view: View, samples: Samples, cam: ClassMap | None, scales: Scales | None, influence: bool
+          ) -> str:
     height, width = view.picture.shape[:2]
     size = dict(width=width, height=height)
     cam = '' if cam is None else _fill(
         'cam.html', size, raw={}, title=class_map_title(view, cam),
         note='' if cam.place else f'No pixel is predicted to be {view.classes[cam.label]}.')
+    of_scales = '' if scales is None else _fill('scales.html', size, raw={}, index=index, definition=fusion(view))
     return _fill('head.html', size, index=index, name=view.name, kind=KINDS[samples.kind],
                  definition=definition(view.attention, samples.kind, influence), sampling=sampling(samples),
-                 spacing=spacing(samples), source=source(view), raw=dict(cam=cam))
+                 spacing=spacing(samples), source=source(view), raw=dict(cam=cam, scales=of_scales))
 
 
 def _fill(template: str, *texts: dict, raw: dict[str, str], **more: object) -> str:

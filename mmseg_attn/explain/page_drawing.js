@@ -130,6 +130,11 @@ function drawReading() {
       bold(note, `At ${position(x, y)}: `, valueText(read), read === null ? '' : ' of the largest');
     }
   });
+  page.heads.forEach((head, index) => {
+    if (!head.scales) return;
+    const at = state.reading || [state.x, state.y];
+    bold(element(`head-${index}`).querySelector('.scales .found'), `Weights at ${position(...at)}: `, scalesText(head, ...at));
+  });
   for (const mark of document.querySelectorAll('.reading')) {
     mark.hidden = !state.reading;
     if (state.reading) put(mark, ...state.reading);
@@ -159,6 +164,40 @@ function drawCam(head, index) {
   paintLegend(section.querySelector('.cam .legend'), camMap(head));
 }
 
+// Which scale decides: the one that weighs most, each in its colour, or the weights of one.
+
+const scaleColour = (head, scale) => `rgb(${head.scales.colours[scale].join(' ')})`;
+
+function drawScales(head, index) {
+  if (!head.scales) return;
+  const section = element(`head-${index}`);
+  const {names, colours: of, rows, columns, shown} = head.scales;
+  const canvas = section.querySelector('.scales .stage canvas');
+  const legend = section.querySelector('.scales .legend');
+  legend.hidden = !shown;
+  if (shown) {
+    paintMap(canvas, scaleMap(head, Number(shown)));
+    paintLegend(legend, scaleMap(head, Number(shown)));
+  } else {
+    paint(canvas, columns, rows, i => [...of[largest(weightsAt(head, i))], 255]);
+  }
+  const sums = names.map(() => 0), most = names.map(() => 0);
+  for (let i = 0; i < rows * columns; i++) {
+    const weights = weightsAt(head, i);
+    weights.forEach((weight, scale) => { sums[scale] += weight; });
+    most[largest(weights)] += 1;
+  }
+  const said = names.map((name, scale) =>
+    `${name}: ${share(most[scale] / rows / columns)} of the pixels, mean weight ${share(sums[scale] / rows / columns)}`);
+  section.querySelector('.scales .classes').replaceChildren(...said.map((text, scale) =>
+    make('li', {text, style: {'--colour': scaleColour(head, scale)}})));
+  canvas.setAttribute('aria-label', (shown ? `Weight of the scale ${names[shown]}` : 'The scale that weighs most') +
+    ` in ${head.name}: ${said.join('; ')}`);
+}
+
+const scalesText = (head, x, y) => weightsOf(head, x, y).map((weight, scale) =>
+  `${head.scales.names[scale]}: ${share(weight)}`).join(' · ');
+
 // Where they are few, the pixels that have maps are shown.
 function samplesOf(head) {
   if (head.windows.length * head.rows.length * head.columns.length > 300) return [];
@@ -176,6 +215,6 @@ function addRegion(stage, [left, top, right, bottom]) {
 }
 
 function redraw() {
-  page.heads.forEach((head, index) => { drawHead(head, index); drawCam(head, index); });
+  page.heads.forEach((head, index) => { drawHead(head, index); drawCam(head, index); drawScales(head, index); });
   drawReading();
 }

@@ -98,7 +98,8 @@ function tell() {
     : `${where(head)}${head.classes[head.shown.label]}, looks most at ${summary(head).join('')}.`;
   element('status').textContent = [
     state.reading ? `Values at ${position(...state.reading)}.` : `Pixel ${position(state.x, state.y)}.`,
-    ...page.heads.map(head => `${head.name}: ${said(head)}`)].join(' ');
+    ...page.heads.map(head => `${head.name}: ${said(head)}${head.scales ? ` Scales: ${scalesText(head, ...(state.reading || [state.x, state.y]))}.` : ''}`),
+  ].join(' ');
 }
 
 function connectControls() {
@@ -128,6 +129,14 @@ function connectControls() {
   if (matchMedia('(max-width: 52rem)').matches) element('controls').open = false;
 }
 
+function chooseScale(head, index) {
+  const select = element(`scale-shown-${index}`);
+  head.scales.shown = '';
+  select.append(...head.scales.names.map((name, scale) =>
+    make('option', {text: `the weight of scale ${name}`, attributes: {value: scale}})));
+  select.addEventListener('change', () => { head.scales.shown = select.value; drawScales(head, index); });
+}
+
 async function start() {
   connectControls();
   addStage(element('picture'), 'The picture', true);
@@ -136,12 +145,16 @@ async function start() {
     addStage(section.querySelector('.map .stage'), `Map of ${head.name}`, true)
       .append(make('div', {className: 'place'}), ...samplesOf(head));
     addStage(section.querySelector('.prediction .stage'), `Prediction of ${head.name}`, false);
+    if (head.scales) {
+      addStage(section.querySelector('.scales .stage'), `Which scale decides in ${head.name}`, false);
+      chooseScale(head, index);
+    }
     if (!head.cam) return;
     const stage = addStage(section.querySelector('.cam .stage'), section.querySelector('.cam figcaption').textContent, false);
     if (head.cam.region) addRegion(stage, head.cam.region);
   });
   await Promise.all(page.heads.map(load));
-  page.heads.forEach((head, index) => { drawPrediction(head, index); drawCam(head, index); });
+  page.heads.forEach((head, index) => { drawPrediction(head, index); drawCam(head, index); drawScales(head, index); });
   choose((page.width - 1) / 2, (page.height - 1) / 2);
   tell();
   document.body.dataset.ready = 'true';

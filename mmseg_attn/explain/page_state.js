@@ -37,6 +37,7 @@ async function load(head, index) {
   }
   for (const window of head.windows) window.classes = classesOfCells(head, window);
   if (head.cam && head.cam.rows) head.cam.codes = await unpack(`cam-${index}`);
+  if (head.scales) head.scales.codes = await unpack(`scales-${index}`);
 }
 
 // Positions are pixels of the picture, the centre of the first one at 0.
@@ -111,3 +112,15 @@ function valueAt(map, x, y) {
 }
 
 const camMap = head => ({...head.cam, peak: 1, signed: false});
+
+// The weights of one scale as a map, and those of all at one cell, or at a position.
+
+function scaleMap(head, scale) {
+  const {rows, columns, x, y, codes} = head.scales;
+  return {codes: codes.subarray(scale * rows * columns, (scale + 1) * rows * columns), peak: 1, signed: false, rows, columns, x, y};
+}
+
+const weightsAt = (head, i) => head.scales.names.map((_, scale) =>
+  head.scales.codes[scale * head.scales.rows * head.scales.columns + i] / 255);
+const weightsOf = (head, x, y) => head.scales.names.map((_, scale) => valueAt(scaleMap(head, scale), x, y));
+const largest = weights => weights.indexOf(Math.max(...weights));

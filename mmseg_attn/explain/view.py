@@ -15,6 +15,7 @@ from mmseg_attn.common.display import displayable, how_displayed
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.pictures import PictureReader, naming, naming_refusals
 from mmseg_attn.common.windows import windows
+from mmseg_attn.models.multi_scale import MultiScaleEncoderDecoder
 
 from .place import Place, Span
 
@@ -48,9 +49,11 @@ class View:
         name: of the model, for titles.
         picture: (H, W, 3) RGB, uint8.
         labels: (H, W) predicted classes.
-        windows: the parts of the picture that the model sees.
+        windows: the parts of the picture that the model sees; at several scales, what it sees at scale 1.
         displayed: what is to be said of how the picture is shown.
         block: name of the block in the model whose attention is shown; '' for that of the head.
+        scale_weights: (S, H, W) how much each of the model's ``test_scales`` counts at each pixel, from 0 to 1; None of
+            a model that has one scale.
     """
 
     model: BaseSegmentor = field(repr=False)
@@ -60,6 +63,7 @@ class View:
     windows: list[Window] = field(repr=False)
     displayed: str = ''
     block: str = ''
+    scale_weights: Tensor | None = field(default=None, repr=False)
 
     @property
     def attention(self) -> nn.Module:
@@ -126,6 +130,9 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
                 dict(inputs=[loaded['inputs']], data_samples=[loaded['data_samples']]), False)
             inputs, meta = data['inputs'], dict(data['data_samples'][0].metainfo)
             prediction = model.predict(inputs, data['data_samples'])[0].pred_sem_seg.data[0]
+    weights = None
+    if isinstance(model, MultiScaleEncoderDecoder):
+        weights = model.scale_weights(inputs, data['data_samples'])[0].cpu()
     found = []
     if not block:
         inside = [None] * len(recorded)
@@ -139,7 +146,7 @@ def look(model: BaseSegmentor, image: str | Path | np.ndarray, name: str | None 
         found.append(Window(crop, features, meta | size, *spans, block_input))
     name = name or type(head_of(model)).__name__
     return View(model, name, displayable(picture.pixels, bands), prediction.long().cpu(), found,
-                how_displayed(picture.pixels, bands), block)
+                how_displayed(picture.pixels, bands), block, weights)
 
 
 def require_block(model: BaseSegmentor, name: str) -> None:

@@ -11,6 +11,15 @@ from .sampling import Samples
 from .view import View
 
 KINDS = {'attention': 'attention map', 'influence': 'exact influence'}
+FUSIONS = {
+    'HierarchicalFusion': (
+        'The weight of each scale at each pixel: the product of the attentions along the hierarchy, in which a scale '
+        'takes its share a of the pixel and leaves 1 - a to the larger scales. The weights of a pixel sum to one. The '
+        'fused logits are the sum of those of the scales by these weights, but for the resizing of products.'),
+    'SoftmaxFusion': (
+        'The weight of each scale at each pixel: the softmax over the scales, by which their logits are summed. The '
+        'weights of a pixel sum to one.'),
+}
 INFLUENCE = (
     'How strongly the output at the pixel p depends on the features at each place q: the length of the derivative '
     '|d s(p) / d x(q)|, where s is the score of the class predicted at p (before the softmax) and x are the features '
@@ -34,6 +43,11 @@ def _of_attention(head: nn.Module) -> str:
     text = ' '.join(text.replace('``', '').split())
     mean = f'The mean of the maps of {len(blocks)} blocks. Of each: ' if len(blocks) > 1 else ''
     return f'{mean}{text} ({type(owner).__name__}.attention_map)'
+
+
+def fusion(view: View) -> str:
+    """What the weights of the scales are."""
+    return FUSIONS[type(view.model.scale_fusion).__name__]
 
 
 def spacing(samples: Samples) -> str:

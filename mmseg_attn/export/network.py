@@ -35,8 +35,7 @@ class Network(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         head = self.model.decode_head
-        features = self.model.extract_feat(image if self.preparation is None else self.preparation(image))
-        logits = head(features)
+        logits = self.model(image if self.preparation is None else self.preparation(image))
         if not isinstance(logits, Tensor):
             raise UserError(f'{type(head).__name__} gives {type(logits).__name__} in evaluation, not logits')
         # By PyTorch itself: mmseg's resize asks for the numbers of pixels, and would fix them.

@@ -6,9 +6,10 @@ from .cross_entropy import PixelCrossEntropyLoss
 from .data_preprocessor import AlignedSegDataPreProcessor, SegDataPreProcessor
 from .encoder_decoder import EncoderDecoder
 from .heads import *  # noqa: F403
+from .multi_scale import MultiScaleEncoderDecoder
 from .upsample import CARAFE, CARAFEUPerHead
 
 __all__ = [
-    'CARAFE', 'AlignedSegDataPreProcessor', 'CARAFEUPerHead', 'EncoderDecoder', 'PixelCrossEntropyLoss',
-    'SegDataPreProcessor', *backbones.__all__, *heads.__all__,
+    'CARAFE', 'AlignedSegDataPreProcessor', 'CARAFEUPerHead', 'EncoderDecoder', 'MultiScaleEncoderDecoder',
+    'PixelCrossEntropyLoss', 'SegDataPreProcessor', *backbones.__all__, *heads.__all__,
 ]

@@ -2,8 +2,8 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,22 +73,29 @@ def test_a_config_can_be_loaded(block, tmp_path):
             assert model.decode_head.num_classes == model.auxiliary_head.num_classes
 
 
+# What the programs of these pages look at: a photograph, by a network of this config.
+STREETS = {'docs/seeing_attention.md': 'emanet_r18_camvid', 'docs/multi_scale.md': 'emanet_r18_mscale_shapes'}
+
+
 @pytest.fixture
-def street(repository, trained) -> None:
-    """What the program of docs/seeing_attention.md looks at."""
-    folder, config = repository('docs/seeing_attention.md'), Path('configs/emanet_r18_camvid.py')
-    made = trained('docs/seeing_attention.md', str(config))
-    shutil.copy(made / config.name, folder / 'config.py')
-    shutil.copy(made / 'iter_2.pth', folder / 'checkpoint.pth')
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)).save(folder / 'street.jpg')
+def street(repository, trained) -> Callable[[str], None]:
+    """`street(page)` writes config.py, checkpoint.pth and street.jpg where the page is followed."""
+    def write(page: str) -> None:
+        folder, config = repository(page), f'{STREETS[page]}.py'
+        made = trained(page, f'configs/{config}')
+        shutil.copy(made / config, folder / 'config.py')
+        shutil.copy(made / 'iter_2.pth', folder / 'checkpoint.pth')
+        picture = np.random.default_rng(0).integers(0, 256, (360, 640, 3), np.uint8)
+        Image.fromarray(picture).save(folder / 'street.jpg')
+    return write
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('block', PROGRAMS, ids=str)
-def test_runs(block, repository, request):
+def test_runs(block, repository, street):
     code = BEFORE.get((block.page, block.number), '') + block.code
-    if block.page == 'docs/seeing_attention.md':
-        request.getfixturevalue('street')
+    if block.page in STREETS:
+        street(block.page)
         if find_spec('pytorch_grad_cam') is None:
             code = re.sub(r'^grad_cam\(.*\n', '', code, flags=re.MULTILINE)
     run(['python', '-c', code], repository(block.page))

@@ -15,6 +15,9 @@ NON_LOCAL = dict(type='mmseg_attn.NLHead')
 # A head of mmseg's that takes two maps of different size, and has no attention map.
 TWO_STAGES = dict(_delete_=True, type='SegformerHead', in_channels=[16, 32], in_index=[0, 1], channels=16,
                   num_classes=5, norm_cfg=dict(type='BN'), align_corners=False)
+# The options of a model at several scales.
+MULTI_SCALE = dict(model__type='mmseg_attn.MultiScaleEncoderDecoder', model__test_scales=(0.5, 1.0, 2.0),
+                   model__attention_channels=8)
 
 
 def config(head=NON_LOCAL, **options) -> Config:

@@ -1,5 +1,7 @@
 """The page in a browser: what it shows, read from the screen, is what the model computes."""
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
@@ -7,8 +9,9 @@ import torch
 
 from mmseg_attn.explain import attention_maps, influence_maps, look, write_page
 from mmseg_attn.explain.grad_cam import ClassMap
+from mmseg_attn.explain.scales import scales_of
 from tests.explain.browser import DESKTOP, PHONE, Page, chromium
-from tests.explain.models import model, picture
+from tests.explain.models import MULTI_SCALE, model, picture
 from tests.explain.test_influence import FCN
 from tests.explain.test_view import PADDED, SLIDE
 
@@ -23,8 +26,9 @@ POINT, OTHER = (19.5, 35.5), (44, 12)  # the first is the centre of a cell of 8 
 @pytest.fixture(scope='module')
 def views():
     torch.manual_seed(0)
-    models = dict(non_local=model(), fcn=model(FCN), dgmn=model(DGMN), slide=model(**SLIDE))
-    names = dict(non_local='Non-local', fcn='FCN', dgmn='DGMN', slide='slide')
+    models = dict(non_local=model(), fcn=model(FCN), dgmn=model(DGMN), slide=model(**SLIDE),
+                  scales=model(**MULTI_SCALE))
+    names = dict(non_local='Non-local', fcn='FCN', dgmn='DGMN', slide='slide', scales='three scales')
     return {key: look(segmentor, picture(HEIGHT, WIDTH), names[key]) for key, segmentor in models.items()}
 
 
@@ -304,9 +308,38 @@ def test_grad_cam(show, desktop, views):
     assert region == pytest.approx([25, 25, 50, 50])
 
 
+def test_which_scale_decides(show, desktop, views):
+    # Of a network that is not trained all weights are alike.
+    weights = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    weights = torch.nn.functional.interpolate(4 * weights, (HEIGHT, WIDTH), mode='bilinear')[0].softmax(dim=0)
+    view = dataclasses.replace(views['scales'], scale_weights=weights)
+    page = show(desktop, view)
+    canvas, text = '#head-0 .scales .stage canvas', '#head-0 .scales .found'
+    codes = np.round(weights.numpy() * 255).astype(int)
+    most = codes.argmax(axis=0)
+    assert len(set(most.ravel())) == 3
+    assert np.array_equal(np.array(page.canvas(canvas))[..., :3], np.array(scales_of(view).colours)[most])
+    page.click(PICTURE, *POINT)
+    x, y = (int(position + 0.5) for position in page.chosen())
+    shares = ['<\u00a01\u00a0%' if code < 2.55 else f'{round(100 * code / 255)}\u00a0%' for code in codes[:, y, x]]
+    parts = [f'{name}: {share}' for name, share in zip(('2', '1', '0.5'), shares, strict=True)]
+    assert page.text(text) == f'Weights at {x}, {y}: ' + ' · '.join(parts)
+    page.mouse('mouseMoved', '#head-0 .scales .stage', *OTHER)
+    assert page.text(text).startswith('Weights at 44, 12: ')
+    shares = [page.text(f'#head-0 .scales li:nth-child({i + 1})') for i in range(3)]
+    assert [share.split(' of the pixels, mean weight ')[0] for share in shares] == [
+        f'{name}: {round(100 * (most == i).mean())}\u00a0%' for i, name in enumerate(('2', '1', '0.5'))]
+    page.run("""const control = document.getElementById('scale-shown-0'); control.value = '1';
+             control.dispatchEvent(new Event('change'));""")
+    assert np.array_equal(page.canvas(canvas), matplotlib.colormaps['inferno'](codes[1], bytes=True))
+    ticks = "return [...document.querySelectorAll('#head-0 .scales .legend li')].map(tick => tick.textContent)"
+    assert page.run(ticks) == ['0', '0.5', '1']
+    assert page.all(canvas, 'aria-label')[0].startswith('Weight of the scale 1 in three scales: ')
+
+
 @pytest.mark.parametrize('size', [DESKTOP, PHONE], ids=['desktop', 'phone'])
-@pytest.mark.parametrize('names', [['non_local'], ['non_local', 'fcn'], ['non_local', 'fcn', 'dgmn', 'slide']],
-                         ids=len)
+@pytest.mark.parametrize('names', [['non_local'], ['scales', 'fcn'], ['non_local', 'fcn', 'dgmn', 'slide'], ['scales']],
+                         ids=' '.join)
 def test_nothing_is_cut_off(show, request, views, names, size):
     page = show(request.getfixturevalue('desktop' if size == DESKTOP else 'phone'), *(views[name] for name in names))
     assert page.run('return document.documentElement.scrollWidth') <= size[0]

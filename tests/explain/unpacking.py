@@ -21,8 +21,8 @@ def zlib_cells(data, peaks):
 
 
 def read_page(path):
-    """The page's description of itself, with the ``maps`` (windows, rows, columns, map rows, map columns) and
-    ``labels`` of each head."""
+    """The page's description of itself, with the ``maps`` (windows, rows, columns, map rows, map columns),
+    ``label_map`` and, at several scales, ``scale_weights`` (S, rows, columns) of each head."""
     text = path.read_text(encoding='utf-8')
     page = json.loads(_script(text, 'page'))
     for i, head in enumerate(page['heads']):
@@ -32,6 +32,9 @@ def read_page(path):
                                       head['map']['rows'], head['map']['columns'])
         labels = np.frombuffer(zlib.decompress(base64.b64decode(_script(text, f'labels-{i}'))), '<u2')
         head['label_map'] = labels.reshape(head['labels']['rows'], head['labels']['columns'])
+        if head['scales']:
+            codes = np.frombuffer(zlib.decompress(base64.b64decode(_script(text, f'scales-{i}'))), np.uint8)
+            head['scale_weights'] = codes.reshape(-1, head['scales']['rows'], head['scales']['columns']) / 255
     return page
 
 
