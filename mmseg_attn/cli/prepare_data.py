@@ -1,8 +1,9 @@
-"""Prepares a data set: PASCAL VOC 2012 with SBD, Cityscapes, CamVid, or annotations of labelme, COCO or CVAT.
+"""Prepares a data set: PASCAL VOC 2012 with SBD, Cityscapes, CamVid, ADE20K, or annotations of labelme, COCO or CVAT.
 
     mmseg-attn prepare_data voc                            downloads, unpacks, converts, checks
     mmseg-attn prepare_data cityscapes --archives DIR      the same with the archives that you have got
     mmseg-attn prepare_data camvid FOLDER_OR_ARCHIVE       copies, checks
+    mmseg-attn prepare_data ade20k FOLDER_OR_ARCHIVE       copies, checks
 
     mmseg-attn prepare_data labelme FOLDER --data-root data/mine --write-config mine.py
     mmseg-attn prepare_data coco FILE.json --images DIR --data-root data/mine --write-config mine.py
@@ -24,8 +25,10 @@ from mmseg_attn.common.arguments import check_at_least
 from mmseg_attn.common.errors import INTERRUPTED, UserError
 
 # The data_root of the configs, one of them, and the settings by which it is told where the data are.
-DATA_ROOT = {'voc': 'data/VOCdevkit/VOC2012', 'cityscapes': 'data/cityscapes', 'camvid': 'data/camvid'}
-CONFIG = {'voc': 'emanet_r101_voc', 'cityscapes': 'emanet_r101_cityscapes', 'camvid': 'emanet_r18_camvid'}
+DATA_ROOT = {'voc': 'data/VOCdevkit/VOC2012', 'cityscapes': 'data/cityscapes', 'camvid': 'data/camvid',
+             'ade20k': 'data/ade/ADEChallengeData2016'}
+CONFIG = {'voc': 'emanet_r101_voc', 'cityscapes': 'emanet_r101_cityscapes', 'camvid': 'emanet_r18_camvid',
+          'ade20k': 'ocnet_r101_ade20k'}
 TRAINING_SETS = {'voc': ('train_dataloader.dataset.datasets.0', 'train_dataloader.dataset.datasets.1')}
 OTHER_SETS = ('val_dataloader.dataset', 'test_dataloader.dataset')
 ANNOTATIONS = ('labelme', 'coco', 'cvat')
@@ -34,12 +37,15 @@ SHARE = '0.2'  # of the images, to validate on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parsers = parser.add_subparsers(dest='data', required=True, metavar='{voc,cityscapes,camvid,labelme,coco,cvat}')
+    parsers = parser.add_subparsers(
+        dest='data', required=True, metavar='{voc,cityscapes,camvid,ade20k,labelme,coco,cvat}')
     voc = parsers.add_parser('voc', help='PASCAL VOC 2012 with the annotations of SBD: downloads both')
     cityscapes = parsers.add_parser('cityscapes', help='Cityscapes: takes the two archives that you have downloaded')
     camvid = parsers.add_parser('camvid', help='CamVid: takes a folder or an archive')
     camvid.add_argument('source', nargs='?', type=Path, help='folder CamVid of the SegNet tutorial, or archive of it')
-    for name, one in (('voc', voc), ('cityscapes', cityscapes), ('camvid', camvid)):
+    ade20k = parsers.add_parser('ade20k', help='ADE20K of the scene parsing benchmark: takes a folder or an archive')
+    ade20k.add_argument('source', nargs='?', type=Path, help='ADEChallengeData2016.zip, or the folder in it')
+    for name, one in (('voc', voc), ('cityscapes', cityscapes), ('camvid', camvid), ('ade20k', ade20k)):
         one.add_argument('--data-root', type=Path, default=Path(DATA_ROOT[name]),
                          help=f'where the data set shall be; {DATA_ROOT[name]} by default, as in the configs')
         one.add_argument('--nproc', type=int, help='processes; as many as CPUs by default')
@@ -89,6 +95,7 @@ def _add_annotation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def prepare(args: argparse.Namespace) -> None:
+    from mmseg_attn.data_tools.ade20k import prepare_ade20k
     from mmseg_attn.data_tools.camvid import prepare_camvid
     from mmseg_attn.data_tools.cityscapes import prepare_cityscapes
     from mmseg_attn.data_tools.parallel import available_cpus
@@ -101,6 +108,8 @@ def prepare(args: argparse.Namespace) -> None:
         prepare_cityscapes(args.data_root, args.archives, nproc)
     elif args.data == 'camvid':
         prepare_camvid(args.data_root, args.source, nproc)
+    elif args.data == 'ade20k':
+        prepare_ade20k(args.data_root, args.source, nproc)
     else:
         prepare_annotations(args, nproc)
 

@@ -20,6 +20,7 @@ MEASURED = dict(mIoU=('mIoU', 'mAcc'), mDice=('mDice', 'mAcc'), mFscore=('mFscor
 HOW_TO_GET = {
     'PascalVOCDataset': 'mmseg-attn prepare_data voc prepares it (docs/data_preparation.md)',
     'CityscapesDataset': 'mmseg-attn prepare_data cityscapes prepares it (docs/data_preparation.md)',
+    'ADE20KDataset': 'mmseg-attn prepare_data ade20k prepares it (docs/data_preparation.md)',
     'mmseg_attn.CamVidDataset': 'mmseg-attn prepare_data camvid prepares it (docs/data_preparation.md)',
 }
 

@@ -1,13 +1,12 @@
 """CamVid in the layout of the SegNet tutorial."""
 
-import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from mmseg_attn.common.errors import UserError
-from mmseg_attn.common.files import atomic_folder
 
-from .archives import locked, unpack
+from .copying import copy_data_set, require_number
 from .pairs import Pair, check_pairs
 
 SPLITS = ('train', 'val', 'test')
@@ -43,24 +42,7 @@ def prepare_camvid(root: Path, source: Path | None, nproc: int, layout: CamVidLa
     Raises:
         UserError: ``source`` is missing; it, or what is there, is damaged or not whole.
     """
-    with locked(root):
-        if root.is_dir() and any(root.iterdir()):
-            _check(root, str(root), nproc, layout, advice='Move it away, and run again with a source that is whole')
-            if source is not None:
-                print(f'{root} was there, so nothing was copied from {source}')
-        elif source is None:
-            raise UserError(f'{root} does not exist, and no source is given. {HOW_TO_GET}')
-        elif not source.exists():
-            raise UserError(f'{source} does not exist. {HOW_TO_GET}')
-        elif source.is_dir():
-            _check(source, str(source), nproc, layout, advice='Get it again')
-            with atomic_folder(root) as folder:
-                for name in FOLDERS:
-                    shutil.copytree(source / name, folder / name)
-        else:
-            with atomic_folder(root) as folder:
-                unpack(source, folder, _place)
-                _check(folder, str(source), nproc, layout, advice='Get it again')
+    copy_data_set(root, source, FOLDERS, _place, partial(_check, nproc, layout), HOW_TO_GET)
 
 
 def _place(name: str) -> str | None:
@@ -69,7 +51,7 @@ def _place(name: str) -> str | None:
     return f'{path.parent.name}/{path.name}' if path.parent.name in FOLDERS and path.suffix in SUFFIXES else None
 
 
-def _check(folder: Path, what: str, nproc: int, layout: CamVidLayout, advice: str) -> None:
+def _check(nproc: int, layout: CamVidLayout, folder: Path, what: str, advice: str) -> None:
     missing = [name for name in FOLDERS if not (folder / name).is_dir()]
     if missing:
         raise UserError(f'{what} has no folder {missing[0]}, and so is not CamVid. {HOW_TO_GET}')
@@ -79,9 +61,7 @@ def _check(folder: Path, what: str, nproc: int, layout: CamVidLayout, advice: st
                           for name in (split, f'{split}annot'))
         expected = getattr(layout, split)
         for name, files in ((split, images), (f'{split}annot', labels)):
-            if len(files) != expected:
-                raise UserError(f'{what} is not whole: {name} has {len(files)} images instead of {expected}.\n'
-                                f'  {advice}')
+            require_number(files, expected, name, what, advice)
         if len({image.suffix for image in images}) > 1:
             raise UserError(f'{what} has images of two kinds in {split}, .jpg and .png; only one would be used')
         pairs += [Pair(str(image), str(folder / f'{split}annot' / f'{image.stem}.png')) for image in images]

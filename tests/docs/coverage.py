@@ -33,6 +33,7 @@ COMMANDS = (
     (r'^python tools/prepare_data\.py voc', 'tests/tools/test_prepare_data.py::test_the_command_says_what_to_do_next'),
     (r'^python tools/prepare_data\.py cityscapes', 'tests/tools/test_prepare_data.py::test_cityscapes'),
     (r'^python tools/prepare_data\.py camvid', 'tests/tools/test_prepare_data.py::test_camvid_from_a_folder'),
+    (r'^python tools/prepare_data\.py ade20k', 'tests/tools/test_prepare_data.py::test_ade20k_from_an_archive'),
     (r'^python tools/prepare_data\.py (labelme|coco|cvat) F',
      'tests/tools/test_prepare_annotations.py::test_all_formats_give_the_same'),
     (r'^python tools/prepare_data\.py coco train',

@@ -137,3 +137,13 @@ def tree(root: Path) -> dict[str, bytes]:
     """All files below a folder; the locks of a run are no part of what it makes."""
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob('*'))
             if path.is_file() and path.suffix != '.lock' and path.name != '.lock'}
+
+
+def make_ade20k(folder: Path, counts: dict[str, int]) -> None:
+    for split, number in counts.items():
+        for kind in 'images', 'annotations':
+            (folder / kind / split).mkdir(parents=True)
+        for i in range(number):
+            name = f'ADE_{dict(training="train", validation="val")[split]}_{i + 1:08d}'
+            (folder / 'images' / split / f'{name}.jpg').write_bytes(picture(i))
+            Image.fromarray(label(i, range(151))).save(folder / 'annotations' / split / f'{name}.png')

@@ -11,12 +11,14 @@ from functools import partial
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmseg.datasets import CityscapesDataset
+from mmengine.registry import init_default_scope
+from mmseg.datasets import ADE20KDataset, CityscapesDataset
 from PIL import Image
 
 from mmseg_attn.common import files
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.data_tools import voc as data_tools_voc
+from mmseg_attn.data_tools.ade20k import Ade20kLayout, prepare_ade20k
 from mmseg_attn.data_tools.camvid import CamVidLayout, prepare_camvid
 from mmseg_attn.data_tools.cityscapes import CITYSCAPES, prepare_cityscapes, to_train_ids
 from mmseg_attn.data_tools.voc import VOC2012, VocLayout, prepare_voc
@@ -32,6 +34,7 @@ from tests.tools.small_archives import (
     VOC_TAR,
     ids_of,
     label_of_sbd,
+    make_ade20k,
     make_camvid,
     make_cityscapes,
     make_voc,
@@ -43,6 +46,7 @@ from tests.tools.small_archives import (
 LISTS = 'ImageSets/Segmentation'
 COUNTS = dict(train=3, val=1, test=2)
 SMALL_CAMVID = CamVidLayout(**COUNTS)
+SMALL_ADE20K = dict(training=3, validation=2)
 
 
 @pytest.fixture
@@ -434,6 +438,53 @@ def test_the_real_camvid(tmp_path, camvid):
 
 
 
+@pytest.fixture
+def ade20k(tmp_path):
+    """The folder of the data set, and the archive of it."""
+    make_ade20k(tmp_path / 'source', SMALL_ADE20K)
+    files = {f'ADEChallengeData2016/{name}': content for name, content in tree(tmp_path / 'source').items()}
+    others = {'ADEChallengeData2016/objectInfo150.txt': b'', 'x/images/training.jpg': b''}
+    write_zip(tmp_path / 'ADE.zip', files | others)
+    return tmp_path / 'source', tmp_path / 'ADE.zip'
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_ade20k_from_an_archive(tmp_path, ade20k, which):
+    """Or from a folder."""
+    layout = Ade20kLayout(**SMALL_ADE20K)
+    prepare_ade20k(tmp_path / 'ade', ade20k[which], 1, layout)
+    assert tree(tmp_path / 'ade') == tree(ade20k[0])
+    prepare_ade20k(tmp_path / 'ade', None, 1, layout)
+    assert Ade20kLayout() == Ade20kLayout(training=20210, validation=2000)
+
+
+def test_ade20k_fits_the_configs(tmp_path, ade20k, monkeypatch):
+    init_default_scope('mmseg')
+    monkeypatch.chdir(tmp_path)
+    prepare_ade20k(tmp_path / 'data' / 'ade' / 'ADEChallengeData2016', ade20k[1], 1, Ade20kLayout(**SMALL_ADE20K))
+    for name in 'ocnet_r101_ade20k', 'isanet_r101_ade20k', 'psanet_r50_ade20k':
+        cfg = Config.fromfile(CONFIGS / f'{name}.py')
+        for loader, number in (cfg.train_dataloader, 3), (cfg.val_dataloader, 2), (cfg.test_dataloader, 2):
+            settings = {key: value for key, value in loader.dataset.items() if key not in ('type', 'pipeline')}
+            data = ADE20KDataset(**settings, pipeline=cfg.train_pipeline[:2])
+            assert len(data) == number
+            labels = data[0]['gt_seg_map']
+            assert set(np.unique(labels)) <= {*range(150), 255}
+
+
+@pytest.mark.parametrize(('file', 'damage', 'message'), [
+    ('images/training/ADE_train_00000002.jpg', os.remove, 'images/training has 2 images instead of 3'),
+    ('annotations/validation/ADE_val_00000001.png', os.remove, 'annotations/validation has 1 images instead of 2'),
+    ('annotations/training/ADE_train_00000001.png', _break_png, 'unreadable label map'),
+    ('annotations/training/ADE_train_00000001.png', _save(np.full((5, 7), 151, np.uint8)), r'it holds \[151'),
+    ('annotations/training', shutil.rmtree, 'has no folder annotations/training, and so is not ADE20K')])
+def test_damage_in_ade20k_is_named(tmp_path, ade20k, file, damage, message):
+    damage(ade20k[0] / file)
+    with pytest.raises(UserError, match=f'source .*{message}'):
+        prepare_ade20k(tmp_path / 'ade', ade20k[0], 1, Ade20kLayout(**SMALL_ADE20K))
+    assert not (tmp_path / 'ade').exists()
+
+
 def test_the_command_says_what_to_do_next(tmp_path, voc, monkeypatch, capsys):
     pytest.importorskip('scipy')
     monkeypatch.chdir(tmp_path)
@@ -464,6 +515,7 @@ def test_an_interruption_is_no_error(monkeypatch, capsys):
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['cityscapes'], 'data/archives/leftImg8bit_trainvaltest.zip does not exist'),
     (['camvid'], 'data/camvid does not exist, and no source is given'),
+    (['ade20k'], 'data/ade/ADEChallengeData2016 does not exist, and no source is given'),
     (['camvid', '--nproc', '0'], '--nproc must be at least 1, got 0'),
     (['voc', '--url', 'http://127.0.0.1:9/x'], 'downloading http://127.0.0.1:9/x/VOCtrainval_11-May-2012.tar failed'),
     (['camvid', '--data-root', '/proc/camvid'], '/proc/camvid'),
