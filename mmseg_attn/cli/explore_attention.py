@@ -50,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'backbone.layer3.5.non_local: one name for all pairs, or one for each')
     parser.add_argument('--influence', action='store_true',
                         help='show the exact influence for all heads, not only for those without an attention map')
+    parser.add_argument('--activation', nargs='?', type=float, const=0.7, metavar='THRESHOLD',
+                        help='also draw where the features are strongest, and the box of the largest region above a '
+                        'share of the range of values (default: 0.7)')
     parser.add_argument('--cam', metavar='CLASS', help='also show Grad-CAM of this class, by name or number')
     parser.add_argument('--region', type=numbers(4, 'left,top,right,bottom'), metavar='x0,y0,x1,y1',
                         help='where --cam looks at the class; everywhere it is predicted, if not given')
@@ -98,6 +101,8 @@ def check_arguments(args: argparse.Namespace, pairs: list[Pair], images: list[st
         raise UserError(f'--block has {len(args.block)} names for {len(pairs)} pairs of config and checkpoint')
     if args.block != [''] and args.influence:
         raise UserError('--block shows the attention of a block, --influence what no block has: give one of the two')
+    if args.activation is not None and not 0 <= args.activation < 1:
+        raise UserError(f'--activation must be from 0 to less than 1, got {args.activation:g}')
     if args.names and len(args.names) != len(pairs):
         raise UserError(f'--names has {len(args.names)} names for {len(pairs)} pairs of config and checkpoint')
     if args.region and args.cam is None:
@@ -160,7 +165,16 @@ def stems_of(images: list[str]) -> list[str]:
 def main(args: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from mmseg_attn.explain import draw_class_maps, draw_figure, grad_cam, load_model, look, write_page
+    from mmseg_attn.explain import (
+        activation_map,
+        draw_activation,
+        draw_class_maps,
+        draw_figure,
+        grad_cam,
+        load_model,
+        look,
+        write_page,
+    )
     from mmseg_attn.explain.view import require_block
     pairs, images = split_files(args.files)
     check_arguments(args, pairs, images)
@@ -185,6 +199,13 @@ def main(args: argparse.Namespace) -> None:
                 path = args.out / f'{stem}.cam.png'
                 draw_class_maps(path, views, class_maps)
             console.print(f'{path}: Grad-CAM of {args.cam}')
+        if args.activation is not None:
+            path = args.out / f'{stem}.activation.png'
+            found = [activation_map(view, args.activation) for view in views]
+            draw_activation(path, views, found)
+            boxes = '; '.join(f'{view.name}: box {",".join(map(str, one.box)) if one.box else "none"}'
+                              for view, one in zip(views, found, strict=True))
+            console.print(f'{path}: activation; {boxes}')
         if args.points:
             with console.status(f'{image}: figure'):
                 path = args.out / f'{stem}.png'

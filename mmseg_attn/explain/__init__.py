@@ -11,13 +11,14 @@ docs/seeing_attention.md tells what the maps mean.
 
 from mmseg_attn.checkpoints.loading import load_model
 
-from .figure import draw_class_maps, draw_figure
+from .activation import ActivationMap, activation_map
+from .figure import draw_activation, draw_class_maps, draw_figure
 from .grad_cam import ClassMap, grad_cam
 from .maps import PointMaps, attention_maps, explain, influence_maps
 from .page import write_page
 from .view import View, look
 
 __all__ = [
-    'ClassMap', 'PointMaps', 'View', 'attention_maps', 'draw_class_maps', 'draw_figure', 'explain', 'grad_cam',
-    'influence_maps', 'load_model', 'look', 'write_page',
+    'ActivationMap', 'ClassMap', 'PointMaps', 'View', 'activation_map', 'attention_maps', 'draw_activation',
+    'draw_class_maps', 'draw_figure', 'explain', 'grad_cam', 'influence_maps', 'load_model', 'look', 'write_page',
 ]

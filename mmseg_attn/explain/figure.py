@@ -10,9 +10,10 @@ from torch import Tensor
 
 from mmseg_attn.common.files import atomic_write
 
+from .activation import ActivationMap
 from .grad_cam import ClassMap
 from .maps import explain
-from .place import Place
+from .place import Axis, Place
 from .view import View
 
 DPI = 300
@@ -69,10 +70,27 @@ def draw_class_maps(path: str | Path, views: Sequence[View], maps: Sequence[Clas
             continue
         _draw_map(panel, view, found.values, found.place, colours, opacity)
         if found.region:
-            left, top, right, bottom = found.region
-            panel.add_patch(matplotlib.patches.Rectangle(
-                (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor='white', linestyle='--'))
+            _draw_box(panel, found.region)
     _save(figure, Path(path))
+
+
+def draw_activation(path: str | Path, views: Sequence[View], maps: Sequence[ActivationMap], *,
+                    colours: str = 'inferno', opacity: float = 0.75) -> None:
+    """Writes a PNG of activation maps with their boxes over the picture, a column for each view."""
+    figure, axes = _panels(views, 1)
+    for panel, view, found in zip(axes[0], views, maps, strict=True):
+        panel.set_title(f'{view.name}: activation')
+        height, width = found.values.shape
+        _draw_map(panel, view, found.values, Place(Axis(0, 1, width), Axis(0, 1, height)), colours, opacity)
+        if found.box:
+            _draw_box(panel, found.box)
+    _save(figure, Path(path))
+
+
+def _draw_box(panel: Axes, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    panel.add_patch(matplotlib.patches.Rectangle(
+        (left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor='white', linestyle='--'))
 
 
 def _panels(views: Sequence[View], rows: int) -> tuple[Figure, list[list[Axes]]]:

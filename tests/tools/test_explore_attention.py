@@ -38,9 +38,11 @@ def files(tmp_path_factory):
 @pytest.mark.slow
 def test_pages_and_figures(files, tmp_path):
     output = succeeds(tool('explore_attention.py', *HEADS, 'a/street.png', 'b/street.png', '--out', tmp_path / 'out',
-                           '--points', '10,20', '50,40', '--names', 'Non-local', 'FCN', cwd=files))
+                           '--points', '10,20', '50,40', '--names', 'Non-local', 'FCN', '--activation', cwd=files))
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-        'street-1.html', 'street-2.html', 'street-1.png', 'street-2.png'}
+        'street-1.html', 'street-2.html', 'street-1.png', 'street-2.png', 'street-1.activation.png',
+        'street-2.activation.png'}
+    assert re.search(r'street-1.activation.png: activation; Non-local: box (\d+,){3}\d+; FCN: box ', output)
     assert 'Non-local: attention of 48 pixels, FCN: influence of ' in output
     page = read_page(tmp_path / 'out' / 'street-2.html')
     assert [head['name'] for head in page['heads']] == ['Non-local', 'FCN']
