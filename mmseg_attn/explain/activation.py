@@ -2,9 +2,9 @@
 
     H(p) = max_k |f_k(p)|          f: the features that the head takes from the backbone
 
-from 0 at its smallest to 1 at its largest value, interpolated to the size of the picture; the pixels above a threshold; and the box
-around the largest region of them, whose pixels touch at edges or corners. The paper crops the image to that box for a
-second branch. It has no trained part.
+from 0 at its smallest to 1 at its largest value, interpolated to the size of the picture; the pixels above a
+threshold; and the box around the largest region of them, whose pixels touch at edges or corners. The paper crops the
+image to that box for a second branch. It has no trained part.
 """
 
 from dataclasses import dataclass
