@@ -42,4 +42,4 @@ def method_names() -> dict[str, str]:
 
 def methods() -> list[str]:
     """The stems of all methods: those with a config for Cityscapes."""
-    return sorted(path.stem.removesuffix(CONFIG) for path in configs_folder().glob(f'*{CONFIG}.py'))
+    return sorted(stem for stem in method_names() if (configs_folder() / f'{stem}{CONFIG}.py').is_file())

@@ -1,5 +1,7 @@
 """A backbone with blocks in it through all commands."""
 
+import re
+
 import pytest
 import torch
 
@@ -69,12 +71,20 @@ TWO = [f"dict(cfg={BLOCK(name, '')}, position='after_conv3')" for name in ('SE',
      'names block 9 of stage 1, which has 4 blocks'),
     ("after_blocks=[dict(cfg=dict(type='mmseg_attn.NonLocal', mode='none'), blocks=((), (1,)))]",
      'mode must be one of'),
-    ("after_blocks=[dict(cfg=dict(type='mmseg_attn.NonLocal', modus=1), blocks=((), (1,)))]", 'modus'),
+    ("after_blocks=[dict(cfg=dict(type='mmseg_attn.NonLocal', modus=1), blocks=((), (1,)))]",
+     'a setting of the config does not fit the class that it is for: NonLocal.__init__() got an unexpected keyword'),
 ])
 def test_bad_settings_are_told_in_one_message(settings, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     config = write_config(folder, RESNET(128, f'{NARROW}, {settings}'))
     assert message in fails_here(capsys, 'train', config)
+
+
+@pytest.mark.parametrize('part', ['decode_head=dict(num_cons=1)', 'backbone=dict(dpth=18)'])
+def test_a_setting_that_no_class_takes_is_told_in_one_message(part, folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    message = fails_here(capsys, 'train', write_config(folder, f'model = dict({part})\n'))
+    assert re.search(r'a setting of the config does not fit .* unexpected keyword argument', message)
 
 
 @pytest.mark.slow

@@ -92,7 +92,7 @@ def test_a_training_with_other_settings_is_refused(tmp_path, main):
     (['--iters', '100'], 'more than the 120 of the warm-up'),
     (['--iters', '0'], 'at least 1, got 0'),
     (['--seeds', '1', '1'], 'different numbers from 0, got 1 1'),
-    ([], r'a2net and ccnet differ in train_cfg\.max_iters, param_scheduler\.'),
+    ([], r'a2net_blocks and ccnet differ in train_cfg\.max_iters, param_scheduler\.'),
     (['--configs', 'gone.py'], r'no config file gone\.py'),
     (['--configs', 'gone.py', '--methods', 'fcn'], 'takes the place of'),
     (['--data', 'camvid', '--methods', 'fcn'], r'prepare_data camvid prepares it')])
