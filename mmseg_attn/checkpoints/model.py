@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmseg_attn.common.config import without_timm_weights
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import configs_folder
 
@@ -135,6 +136,7 @@ def check_fit(model: dict, state: StateDict, what: str) -> None:
     from mmseg_attn.registry import MODELS
     init_default_scope('mmseg')
     model = dict(deepcopy(model), pretrained=None)
+    without_timm_weights(model)
     try:
         with torch.device('meta'):
             expected = MODELS.build(model).state_dict()
