@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import MODELS
+from tests.tools.command import run_here
 
 PATCH, CHANNELS, DEPTH, SIDE = 14, 128, 3, 4
 
@@ -112,3 +113,20 @@ def test_the_maps_are_those_of_timm():
 def test_what_has_no_place(others, message):
     with pytest.raises(UserError, match=message):
         convert_checkpoint(Checkpoint(Path('file'), weights(**others)))
+
+
+def test_the_command_writes_what_a_training_loads(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    state = {name: value.float() for name, value in weights().items()}
+    torch.save(state, 'dinov2.pth')
+    run_here('convert_checkpoint', 'dinov2.pth', 'pretrain/dinov2.pth')
+    output = ' '.join(capsys.readouterr().out.split())
+    assert 'Recognised vit of timm or facebookresearch/dinov2' in output
+    assert "dict(type='VisionTransformer', img_size=(56, 56), patch_size=14, patch_bias=True, " in output
+    _, conversion = converted(state)
+    settings = dict(type='VisionTransformer', img_size=(56, 56), patch_size=14, patch_bias=True, embed_dims=CHANNELS,
+                    num_layers=DEPTH, num_heads=2, final_norm=True)
+    loaded = MODELS.build(dict(settings, init_cfg=dict(type='Pretrained', checkpoint='pretrain/dinov2.pth')))
+    loaded.init_weights()
+    assert loaded.state_dict().keys() == conversion.state_dict.keys()
+    assert all(torch.equal(value, conversion.state_dict[name]) for name, value in loaded.state_dict().items())

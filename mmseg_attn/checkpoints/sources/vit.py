@@ -64,8 +64,8 @@ def _backbone(state: StateDict, depth: int) -> str:
         num_layers=depth, num_heads=channels // HEAD_CHANNELS, mlp_ratio=hidden // channels,
         out_indices=depth - 1, final_norm='norm.weight' in state, norm_cfg=dict(type='LN', eps=1e-6))
     text = ', '.join(f'{name}={value!r}' for name, value in settings.items())
-    return (f"The backbone: dict({text}, init_cfg=dict(type='Pretrained', checkpoint=THE NEW FILE)). The weights do not "
-            f'tell the number of heads, which is that for {HEAD_CHANNELS} channels each.')
+    return (f"The backbone: dict({text}, init_cfg=dict(type='Pretrained', checkpoint=THE NEW FILE)). The number of "
+            f'heads, which the weights do not tell, is that for {HEAD_CHANNELS} channels each.')
 
 
 SOURCES = (CheckpointSource(('timm', 'dinov2'), 'vit', 'timm or facebookresearch/dinov2',
