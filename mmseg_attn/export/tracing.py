@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch.export import Dim, ExportedProgram
 
+from .backbones import swin_of_any_batch
 from .network import Network
-from .swin import swin_of_any_batch
 
 # Its module is private.
 OpOverload = type(torch.ops.aten.relu.default)

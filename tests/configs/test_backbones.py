@@ -1,5 +1,6 @@
 """What the configs of other backbones than ResNet promise: whose learning rates they have, and which maps they take."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmseg_attn.benchmark.parts import build_model
+from mmseg_attn.checkpoints.loading import load_model
+from mmseg_attn.checkpoints.model import build_empty
 from mmseg_attn.engine.flat_decay import FlatDecayConstructor
 from mmseg_attn.engine.launch import _replace_sync_bn
 from mmseg_attn.registry import MODELS
@@ -126,3 +130,23 @@ def test_the_head_gets_the_stride_of_the_page(name):
     with torch.no_grad():
         features = model.eval().extract_feat(torch.randn(1, 3, side, 2 * side))
         assert model.decode_head._transform_inputs(features).shape[2:] == (16, 32)
+
+
+def test_nothing_is_downloaded_that_a_checkpoint_replaces(tmp_path, monkeypatch):
+    cfg, model = build('ccnet_timm_convnext_t')
+    timm = import_module('timm')
+    create, asked = timm.create_model, []
+
+    def create_model(*args, pretrained, **kwargs):
+        asked.append(pretrained)
+        return create(*args, pretrained=False, **kwargs)
+    monkeypatch.setattr(timm, 'create_model', create_model)
+    cfg.model.backbone.pretrained = True
+    cfg.dump(tmp_path / 'config.py')
+    torch.save(model.state_dict(), tmp_path / 'weights.pth')
+    load_model(tmp_path / 'config.py', tmp_path / 'weights.pth')
+    build_empty(cfg.model.to_dict())
+    MODELS.build(cfg.model)  # for a training
+    build_model(cfg)
+    assert [value for value in asked if value] == [True]
+    assert len(asked) >= 4

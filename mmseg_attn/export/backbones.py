@@ -1,18 +1,23 @@
-"""mmseg's Swin, whose graph takes any number of images, of one size."""
+"""Backbones that PyTorch cannot trace as they are."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
 
+from mmcv.cnn.bricks import Conv2dAdaptivePadding
 from mmseg.models.backbones.swin import ShiftWindowMSA
 from torch import Tensor, nn
 
+# Modules whose padding follows from the size by a rule that a graph cannot hold.
+OF_ONE_SIZE = {ShiftWindowMSA: "mmseg's Swin pads to whole windows",
+               Conv2dAdaptivePadding: "mmseg's MobileNetV3 pads to whole strides"}
+
 
 def why_fixed(network: nn.Module) -> str | None:
-    """Why height and width cannot be free, which PyTorch finds out in minutes; None where they may be."""
-    if any(isinstance(module, ShiftWindowMSA) for module in network.modules()):
-        return "mmseg's Swin pads to whole windows, in another way for every size"
-    return None
+    """Why height and width cannot be free, which PyTorch needs minutes to find out; None where they may be."""
+    found = (reason for module in network.modules() for kind, reason in OF_ONE_SIZE.items() if isinstance(module, kind))
+    reason = next(found, None)
+    return reason and f'{reason}, in another way for every size'
 
 
 @contextmanager

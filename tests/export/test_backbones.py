@@ -1,11 +1,12 @@
-"""mmseg's Swin as a graph."""
+"""Backbones as graphs."""
 
 import torch
 from mmengine.registry import init_default_scope
+from mmseg.models.backbones import MobileNetV3
 from mmseg.models.backbones.swin import ShiftWindowMSA, SwinTransformer
 from torch import nn
 
-from mmseg_attn.export.swin import swin_of_any_batch, why_fixed
+from mmseg_attn.export.backbones import swin_of_any_batch, why_fixed
 from mmseg_attn.export.tracing import free_axes, trace
 from tests.helpers import randomize
 
@@ -36,6 +37,7 @@ def test_takes_any_number_of_images_and_computes_the_same():
     assert ShiftWindowMSA.window_reverse is plain
 
 
-def test_its_size_is_fixed_at_once():
-    assert 'Swin' in why_fixed(_Swin())
+def test_what_is_of_one_size_is_not_traced_for_any():
+    assert 'Swin pads to whole windows, in another way for every size' in why_fixed(_Swin())
+    assert 'MobileNetV3' in why_fixed(MobileNetV3(arch='small'))
     assert why_fixed(nn.Conv2d(3, 3, 1)) is None
