@@ -4,4 +4,4 @@
 """
 
 from mmseg_attn import datasets, models  # noqa: F401
-from mmseg_attn.engine import amp, checkpoint_hook, hooks, label_hook, visualization_hook  # noqa: F401
+from mmseg_attn.engine import amp, checkpoint_hook, flat_decay, hooks, label_hook, visualization_hook  # noqa: F401

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS as MMSEG_DATASETS  # noqa: E402
 from mmseg.registry import HOOKS as MMSEG_HOOKS  # noqa: E402
 from mmseg.registry import METRICS as MMSEG_METRICS  # noqa: E402
 from mmseg.registry import MODELS as MMSEG_MODELS  # noqa: E402
+from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMSEG_OPTIM_WRAPPER_CONSTRUCTORS  # noqa: E402
 from mmseg.registry import OPTIM_WRAPPERS as MMSEG_OPTIM_WRAPPERS  # noqa: E402
 from mmseg.registry import TRANSFORMS as MMSEG_TRANSFORMS  # noqa: E402
 
@@ -24,4 +25,7 @@ HOOKS = Registry('hook', parent=MMSEG_HOOKS, scope='mmseg_attn', locations=[
     'mmseg_attn.engine.hooks', 'mmseg_attn.engine.label_hook', 'mmseg_attn.engine.visualization_hook'])
 OPTIM_WRAPPERS = Registry('optim_wrapper', parent=MMSEG_OPTIM_WRAPPERS, scope='mmseg_attn',
                           locations=['mmseg_attn.engine.amp'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optim_wrapper constructor', parent=MMSEG_OPTIM_WRAPPER_CONSTRUCTORS, scope='mmseg_attn',
+    locations=['mmseg_attn.engine.flat_decay'])
 METRICS = Registry('metric', parent=MMSEG_METRICS, scope='mmseg_attn', locations=['mmseg_attn.datasets'])

@@ -7,6 +7,7 @@ from mmseg.structures import SegDataSample
 from rich.table import Table
 from torch import nn
 
+from mmseg_attn.common.config import without_timm_weights
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import MODELS
 
@@ -14,6 +15,7 @@ from .flops import count_flops
 
 
 def build_model(cfg: Config) -> nn.Module:
+    without_timm_weights(cfg.model)
     try:
         model = revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

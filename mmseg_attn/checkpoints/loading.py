@@ -8,7 +8,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import nn
 
 from mmseg_attn.common.classes import classes_of
-from mmseg_attn.common.config import load_config
+from mmseg_attn.common.config import load_config, without_timm_weights
 from mmseg_attn.common.config_checks import check_config
 from mmseg_attn.common.errors import UserError
 
@@ -36,6 +36,7 @@ def load_model(config: str | Path, checkpoint: str | Path, device: str = 'cpu', 
     read = read_checkpoint(checkpoint)
     cfg.load_from = str(checkpoint)
     cfg.model.auxiliary_head = None
+    without_timm_weights(cfg.model)
     try:
         model = init_model(cfg, device='cpu')
     except (TypeError, ValueError, AssertionError, KeyError) as error:

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch import nn
 
+from mmseg_attn.common.config import without_timm_weights
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.shipped import configs_folder
 
@@ -132,12 +134,22 @@ def check_fit(model: dict, state: StateDict, what: str) -> None:
     Raises:
         UserError: the model cannot be built, or keys are missing, unexpected or of another shape.
     """
-    from mmseg_attn.registry import MODELS
-    init_default_scope('mmseg')
-    model = dict(deepcopy(model), pretrained=None)
     try:
-        with torch.device('meta'):
-            expected = MODELS.build(model).state_dict()
+        expected = build_empty(dict(model, pretrained=None)).state_dict()
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         raise UserError(f'{what}: the model cannot be built: {error}') from error
     check_weights(state, expected, what)
+
+
+def build_empty(model: dict) -> nn.Module:
+    """The model of a config, for its names and shapes: where its backbone allows it without any numbers."""
+    from mmseg_attn.registry import MODELS
+    init_default_scope('mmseg')
+    model = deepcopy(model)
+    without_timm_weights(model)
+    try:
+        with torch.device('meta'):
+            return MODELS.build(model)
+    except RuntimeError:
+        # Swin, MiT, ViT and ConvNeXt read the rates of dropped paths off a tensor.
+        return MODELS.build(model)

@@ -81,11 +81,13 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _apply(cfg: Config, args: argparse.Namespace) -> None:
+    from mmseg_attn.common.config import without_timm_weights
     from mmseg_attn.common.loading_steps import testing_steps
     from mmseg_attn.datasets.listing import check_names_of_results
     if '://' not in args.checkpoint:
         require_file(args.checkpoint, 'checkpoint')
     cfg.load_from = args.checkpoint
+    without_timm_weights(cfg.model)
     if args.show or args.show_dir:
         if 'visualization' not in (cfg.get('default_hooks') or {}) or not cfg.get('visualizer'):
             raise UserError("--show and --show-dir need default_hooks.visualization=dict(type='SegVisualizationHook') "

@@ -3,6 +3,7 @@
 import inspect
 import os.path as osp
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -11,6 +12,8 @@ from .files import atomic_write
 from .shipped import find_config
 
 _FORMATTED: dict[str, str] = {}
+TIMM_BACKBONE = 'TIMMBackbone'  # mmseg's
+INSTALL_BACKBONES = "\n  Backbones of mmpretrain and timm: pip install 'mmseg-attn[backbones]'"
 LOADERS = 'train_dataloader', 'val_dataloader', 'test_dataloader'
 
 
@@ -52,7 +55,8 @@ def load_config(path: str | Path, options: dict | None = None, work_dir: str | N
     try:
         cfg = Config.fromfile(path)
     except Exception as error:  # a config is code, which raises anything
-        raise UserError(f'{path} cannot be read as a config: {_first_lines(error)}') from error
+        hint = INSTALL_BACKBONES if isinstance(error, ImportError) and 'mmpretrain' in str(error) else ''
+        raise UserError(f'{path} cannot be read as a config: {_first_lines(error)}{hint}') from error
     try:
         cfg.merge_from_dict(options or {})
     except (KeyError, TypeError, AssertionError, IndexError) as error:
@@ -83,6 +87,22 @@ def crop_size(cfg: Config) -> tuple[int, int]:
     """Height and width of what the network of a config sees in testing by windows, or else in training."""
     size = (cfg.model.get('test_cfg') or {}).get('crop_size') or cfg.model.data_preprocessor.get('size')
     return tuple(size) if size else (512, 512)
+
+
+def without_timm_weights(node: Any) -> None:
+    """Makes the backbones of timm below a config, in place, load no weights.
+
+    They do so when they are built, and others in ``init_weights``: a model that gets its weights from a checkpoint
+    would download them first, and could not be built without a network.
+    """
+    if isinstance(node, dict):
+        if str(node.get('type')).rpartition('.')[2] == TIMM_BACKBONE:
+            node.update(pretrained=False, checkpoint_path='')
+        node = node.values()
+    elif not isinstance(node, (list, tuple)):
+        return
+    for inner in node:
+        without_timm_weights(inner)
 
 
 def _usual_channels(backbone: object) -> object:

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
 
-from .config import input_channels
+from .config import INSTALL_BACKBONES, TIMM_BACKBONE, input_channels
 from .errors import UserError
 from .plugin_checks import conflict_of_plugins
 
@@ -143,6 +143,8 @@ def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
     if 'mmseg_attn.' in str(dcn.get('type')) and dcn.get('fallback_on_stride'):
         raise UserError(f'{where}.dcn.fallback_on_stride=True would keep the convolution of one block, whatever its '
                         f'stride; {dcn["type"]} has strides of its own: leave it out')
+    if str(backbone.get('type')).rpartition('.')[2] == TIMM_BACKBONE:
+        _check_timm(where)
     if problem := conflict_of_plugins(backbone.get('plugins')):
         raise UserError(f'{where}.plugins: {problem}')
     for name in 'plugins', 'after_blocks', 'after_modules':
@@ -152,6 +154,14 @@ def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
     if isinstance(backbone.get('backbone'), dict):
         _resolve(MODELS, backbone['backbone'].get('type'), f'{where}.backbone')
         _check_backbone(backbone['backbone'], f'{where}.backbone')
+
+
+def _check_timm(where: str) -> None:
+    try:
+        import timm  # noqa: F401
+    except Exception as error:  # a torchvision that does not fit PyTorch raises a RuntimeError
+        raise UserError(f'{where}.type={TIMM_BACKBONE!r} needs timm, whose import fails: {type(error).__name__}: '
+                        f'{error}{INSTALL_BACKBONES}') from error
 
 
 def _check_channels(model: dict) -> None:

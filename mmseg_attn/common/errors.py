@@ -57,8 +57,13 @@ def _is_the_users(error: Exception) -> bool:
         return bool(WRONG_ARGUMENT.search(str(error))) and any(
             Path(file).match(builder) for file in _files_of(error) for builder in BUILDERS)
     if isinstance(error, OSError):
-        return isinstance(error, URLError) or bool(error.strerror)
+        return isinstance(error, URLError) or bool(error.strerror) or _is_of_the_hub(error)
     return isinstance(error, UserError | ImportError) or _is_raised_here(error)
+
+
+def _is_of_the_hub(error: Exception) -> bool:
+    """Whether Hugging Face's library, with which timm loads weights, found neither a network nor its copy of a file."""
+    return type(error).__module__.partition('.')[0] == 'huggingface_hub'
 
 
 def _is_raised_here(error: Exception) -> bool:
@@ -82,6 +87,10 @@ def _message(error: Exception) -> str:
     if isinstance(error, URLError):
         return (f'a download failed ({error.reason}).\n'
                 '  Pretrained weights on disk: --cfg-options model.pretrained=PATH; none at all: model.pretrained=None')
+    if _is_of_the_hub(error):
+        return (f'a download failed ({error}).\n'
+                "  Weights of timm on disk: --cfg-options model.backbone.pretrained=False "
+                'model.backbone.checkpoint_path=PATH; none at all: only the first')
     if isinstance(error, OSError):
         return f'{error.filename}: {error.strerror}' if error.filename else str(error.strerror)
     return str(error)

@@ -11,7 +11,7 @@ from mmseg.models import BaseSegmentor
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_write
 
-from . import onnx_file, pt2_file
+from . import backbones, onnx_file, pt2_file
 from .check import EQUAL_LABELS, Agreement, check_sizes, compare_with_model
 from .metadata import metadata_of
 from .network import Network
@@ -98,8 +98,8 @@ def export(model: BaseSegmentor, path: Path, file_format: str, size: tuple[int, 
                 _check_agreement(agreements[-1], tolerance)
         return Export(path, metadata, free, why_fixed, agreements)
 
-    why_fixed = None
-    if not fixed_size:
+    why_fixed = None if fixed_size else backbones.why_fixed(network)
+    if not fixed_size and why_fixed is None:
         try:
             return attempt(free_size=True)
         except Exception as error:  # tracing, converting and running raise anything

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch.export import Dim, ExportedProgram
 
+from .backbones import swin_of_any_batch
 from .network import Network
 
 # Its module is private.
@@ -21,7 +22,7 @@ def trace(network: Network, size: tuple[int, int], free_size: bool, channels: in
     """The graph of ``network`` for any number of images of ``channels``, of any size or of ``size`` only."""
     axes = AXES if free_size else AXES.keys() & {0}
     image = torch.zeros(EXAMPLE_BATCH, channels, *size)
-    with torch.no_grad(), without_stack_traces():
+    with torch.no_grad(), without_stack_traces(), swin_of_any_batch():
         program = torch.export.export(network, (image, ), strict=False,
                                       dynamic_shapes=dict(image={axis: Dim.AUTO for axis in axes}))
     for node in nodes_of(program):

@@ -2,13 +2,15 @@
 
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS as MMSEG_MODELS
 
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.checkpoints.config_text import text_of
 from mmseg_attn.common.errors import UserError
 from tests.checkpoints.mmseg_models import DEFAULTS, build_theirs, without_compiled_ops
 from tests.checkpoints.test_official import build
+from tests.helpers import randomize
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +157,11 @@ def test_weights_of_another_rank(shape):
         for key in [k for k in state if k.startswith('decode_head') and state[k].ndim == 4]:
             with pytest.raises(UserError):
                 convert_checkpoint(Checkpoint('file', state | {key: torch.ones(shape)}))
+
+
+def test_a_backbone_that_cannot_be_built_without_numbers():
+    model, _ = build_theirs('CCHead')
+    model['backbone'] = dict(type='SwinTransformer', embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
+    theirs = randomize(MMSEG_MODELS.build(ConfigDict(model)), std=0.15).eval()
+    meta = dict(cfg=text_of(Config(dict(model=model))))
+    _assert_same(theirs, convert_checkpoint(Checkpoint('file', theirs.state_dict(), meta)))

@@ -1,11 +1,12 @@
 """Configs are read, or refused in one message that says what to do."""
 
 import copy
+import sys
 
 import pytest
 from mmengine.config import Config
 
-from mmseg_attn.common.config import known_channels, load_config
+from mmseg_attn.common.config import known_channels, load_config, without_timm_weights
 from mmseg_attn.common.errors import UserError
 
 BASE = 'train_dataloader = dict(num_workers=2, persistent_workers=True, prefetch_factor=4, dataset=dict())\n'
@@ -100,3 +101,19 @@ def test_the_text_of_a_config_follows_its_changes(tmp_path):
     ({}, None)])
 def test_the_channels_that_a_model_takes(model, channels):
     assert known_channels(model) == channels
+
+
+def test_a_config_whose_package_is_absent(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    with pytest.raises(UserError, match=r"(?s)mmpretrain.*\n.*pip install 'mmseg-attn\[backbones\]'"):
+        load_config('danet_convnext_t_cityscapes')
+
+
+def test_weights_of_timm_are_left_out_wherever_the_backbone_is():
+    timm, other = dict(type='TIMMBackbone', pretrained=True), dict(type='ResNet', pretrained='file.pth')
+    model = dict(module=dict(backbone=dict(type='mmseg_attn.BackboneWithBlocks', backbone=dict(timm))),
+                 teachers=[dict(timm, type='mmseg.TIMMBackbone'), dict(other), None])
+    without_timm_weights(model)
+    assert model['module']['backbone']['backbone'] == dict(timm, pretrained=False, checkpoint_path='')
+    assert model['teachers'][0]['pretrained'] is False
+    assert model['teachers'][1] == other

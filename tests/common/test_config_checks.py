@@ -1,5 +1,7 @@
 """What does not fit in a config is told before any work."""
 
+import sys
+
 import pytest
 from mmengine.config import Config
 
@@ -125,3 +127,11 @@ def test_a_foreign_folder_is_not_taken_for_context_shapes(tmp_path):
 def test_a_data_set_of_a_wrong_form(settings, message):
     with pytest.raises(UserError, match=message):
         check_dataset(dict(type='BaseSegDataset', pipeline=[], **settings), 'here')
+
+
+def test_a_backbone_whose_package_is_absent(cfg, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    cfg.model.backbone = dict(type='TIMMBackbone', model_name='resnet18')
+    with pytest.raises(UserError, match=r"model.backbone.type='TIMMBackbone' needs timm, whose import fails: .*\n"
+                                        r".*pip install 'mmseg-attn\[backbones\]'"):
+        check_config(cfg)

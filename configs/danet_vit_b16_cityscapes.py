@@ -1,0 +1,2 @@
+_base_ = '_base_/vit_b16.py'
+model = dict(decode_head=dict(type='mmseg_attn.DAHead'))

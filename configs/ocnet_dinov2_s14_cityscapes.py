@@ -1,0 +1,2 @@
+_base_ = '_base_/dinov2_s14.py'
+model = dict(decode_head=dict(type='mmseg_attn.OCHead'))
