@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', type=Path, help='the file to convert')
     parser.add_argument('out', type=Path, help='the file to write')
     parser.add_argument('--method', help='emanet, psanet, ...; recognised from the weights if not given')
-    parser.add_argument('--source', help='official, openseg, mmseg, mmcv; recognised from the weights if not given')
+    parser.add_argument(
+        '--source', help='official, openseg, mmseg, mmcv, timm; recognised from the weights if not given')
     parser.add_argument('--config', help='check that the weights fit the model of this config')
     parser.add_argument(
         '--write-config', type=Path, metavar='FILE', help='write a config under which the result is exact')

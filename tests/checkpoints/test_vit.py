@@ -1,6 +1,7 @@
 """Weights of timm's and DINOv2's vision transformers in mmseg's, against another forward."""
 
 import math
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmseg_attn.checkpoints import Checkpoint, convert_checkpoint
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.registry import MODELS
+from tests.backbones import require_backbone
 from tests.tools.command import run_here
 
 PATCH, CHANNELS, DEPTH, SIDE = 14, 128, 3, 4
@@ -91,7 +93,8 @@ def test_the_maps_are_the_same(size, with_scales):
 
 
 def test_the_maps_are_those_of_timm():
-    timm = pytest.importorskip('timm', exc_type=Exception)
+    require_backbone(dict(type='TIMMBackbone'))
+    timm = import_module('timm')
     model = timm.create_model('vit_small_patch14_dinov2', img_size=PATCH * SIDE, embed_dim=CHANNELS, depth=DEPTH,
                               num_heads=CHANNELS // 64, init_values=1.0, num_classes=5).double().eval()
     for parameter in model.parameters():
