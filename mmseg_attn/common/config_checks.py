@@ -11,7 +11,7 @@ from mmengine.registry import Registry, init_default_scope
 
 from .config import INSTALL_BACKBONES, TIMM_BACKBONE, input_channels
 from .errors import UserError
-from .plugin_checks import conflict_of_plugins
+from .plugin_checks import problem_of_dcn, problem_of_plugins
 
 PARTS = ('', 'data_preprocessor', 'backbone', 'neck', 'decode_head', 'auxiliary_head')
 IOU_METRICS = 'IoUMetric', 'mmseg.IoUMetric', 'mmseg_attn.ClassIoUMetric'
@@ -145,10 +145,14 @@ def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
                         f'stride; {dcn["type"]} has strides of its own: leave it out')
     if str(backbone.get('type')).rpartition('.')[2] == TIMM_BACKBONE:
         _check_timm(where)
-    if problem := conflict_of_plugins(backbone.get('plugins')):
+    depth = backbone.get('depth')
+    if problem := problem_of_plugins(backbone.get('plugins'), backbone.get('num_stages', 4), depth):
         raise UserError(f'{where}.plugins: {problem}')
+    if problem := problem_of_dcn(dcn, depth):
+        raise UserError(f'{where}.dcn: {problem}')
     for name in 'plugins', 'after_blocks', 'after_modules':
-        for i, entry in enumerate(backbone.get(name) or ()):
+        entries = backbone.get(name)
+        for i, entry in enumerate(entries if isinstance(entries, (list, tuple)) else ()):
             if isinstance(entry, dict) and isinstance(entry.get('cfg'), dict):
                 _resolve(MODELS, entry['cfg'].get('type'), f'{where}.{name}.{i}.cfg')
     if isinstance(backbone.get('backbone'), dict):

@@ -7,7 +7,7 @@ from mmcv.cnn.bricks import build_plugin_layer
 from mmseg.models.backbones import resnet
 from torch import Tensor, nn
 
-from mmseg_attn.common.plugin_checks import conflict_of_plugins
+from mmseg_attn.common.plugin_checks import check_entries, problem_of_dcn, problem_of_plugins
 from mmseg_attn.registry import MODELS
 
 
@@ -60,6 +60,10 @@ def _is_size(value: object) -> bool:
     return isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value)
 
 
+def _is_tuple_of_int(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(index) is int for index in value)
+
+
 class AfterBlocks:
     """The base, beside mmseg's, of the backbones with ``after_blocks``.
 
@@ -74,13 +78,18 @@ class AfterBlocks:
 
     Raises:
         ValueError: a residual block that there is not, or in a stage that is frozen; two blocks of one name behind one;
-            two ``plugins`` at one position, of which mmcv would drop the first.
+            two ``plugins`` at one position, of which mmcv would drop the first; ``plugins`` or ``dcn`` with depth 18
+            or 34, whose residual blocks take none; an entry of another form.
     """
 
-    def __init__(self, *, after_blocks: Sequence[dict] = (), **kwargs: Any):
-        problem = conflict_of_plugins(kwargs.get('plugins'))
-        if problem:
-            raise ValueError(problem)
+    def __init__(self, *, after_blocks: Sequence[dict] | None = None, **kwargs: Any):
+        depth, stages = kwargs.get('depth'), kwargs.get('num_stages', 4)
+        if problem := problem_of_plugins(kwargs.get('plugins'), stages, depth):
+            raise ValueError(f'plugins: {problem}')
+        if problem := problem_of_dcn(kwargs.get('dcn'), depth):
+            raise ValueError(f'dcn: {problem}')
+        after_blocks = () if after_blocks is None else after_blocks
+        check_entries(after_blocks, 'after_blocks', 'blocks')
         super().__init__(**kwargs)
         for i, entry in enumerate(after_blocks):
             self._append(entry, f'after_blocks[{i}]')
@@ -90,11 +99,9 @@ class AfterBlocks:
         return self  # mmseg's returns None, so that ``backbone.eval()(x)`` would fail
 
     def _append(self: Any, entry: dict, where: str) -> None:
-        if not isinstance(entry, dict) or entry.keys() != {'cfg', 'blocks'}:
-            raise ValueError(f'{where} must be dict(cfg=..., blocks=...), got {entry!r}')
-        if len(entry['blocks']) != self.num_stages:
-            raise ValueError(f'{where}: blocks must have a tuple for each of the {self.num_stages} stages, got '
-                             f'{entry["blocks"]!r}')
+        if len(entry['blocks']) != self.num_stages or not all(_is_tuple_of_int(part) for part in entry['blocks']):
+            raise ValueError(f'{where}: blocks must have a tuple of integers for each of the {self.num_stages} stages, '
+                             f'such as ((), (1, 3), (1, 3, 5), ()), got {entry["blocks"]!r}')
         for stage, indices in enumerate(entry['blocks']):
             layer = getattr(self, self.res_layers[stage])
             channels = self.base_channels * 2**stage * self.block.expansion

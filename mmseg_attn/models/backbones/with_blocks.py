@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from mmseg_attn.common.plugin_checks import check_entries
+from mmseg_attn.ops.checks import check_positive
 from mmseg_attn.registry import MODELS
 
 from .after_blocks import append_block
@@ -32,20 +34,20 @@ def BackboneWithBlocks(backbone: dict, after_modules: Sequence[dict], pretrained
     Raises:
         ValueError: a module that there is not, a block without ``in_channels``, or two of one name behind one module.
     """
+    check_entries(after_modules, 'after_modules', 'modules')
     built = MODELS.build(dict(backbone, pretrained=pretrained) if pretrained else backbone)
     modules = dict(built.named_modules())
     for i, entry in enumerate(after_modules):
         where = f'after_modules[{i}]'
-        if not isinstance(entry, dict) or entry.keys() != {'cfg', 'modules'}:
-            raise ValueError(f'{where} must be dict(cfg=..., modules=...), got {entry!r}')
         cfg = dict(entry['cfg'])
         if 'in_channels' not in cfg:
             raise ValueError(f'{where}: cfg needs in_channels, the channels of the output of {entry["modules"]}')
         in_channels = cfg.pop('in_channels')
+        check_positive(in_channels=in_channels)
         for name in entry['modules']:
-            if name not in modules or not name:
+            if not name or name not in modules:
                 raise ValueError(f'{where} names {name!r}, which is no module of {type(built).__name__}: it has '
-                                 f'{_some_names(modules, name)}')
+                                 f'{_some_names(modules, str(name))}')
             append_block(modules[name], cfg, in_channels, name)
     return built
 

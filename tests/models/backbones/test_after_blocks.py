@@ -120,12 +120,24 @@ SE_AND_CBAM = [dict(cfg=cfg(name), stages=(False, True, True, False), position='
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (dict(after_blocks=[dict(cfg=cfg('NonLocal'))]), r'after_blocks\[0\] must be dict\(cfg=..., blocks=...\)'),
-    (dict(after_blocks=after('NonLocal', ((), (1,)))), 'a tuple for each of the 4 stages'),
+    (dict(after_blocks=5), r'after_blocks must be a list of dict\(cfg=dict\(type=...\), blocks=\(...\)\), got 5'),
+    (dict(after_blocks=after('NonLocal')[0]), 'after_blocks must be a list of dict'),
+    (dict(after_blocks=[dict(cfg=cfg('NonLocal'))]), r'after_blocks\[0\] must be dict\(cfg=dict\(type=...\), blocks'),
+    (dict(after_blocks=[dict(cfg='mmseg_attn.NonLocal', blocks=FIVE)]), r'after_blocks\[0\].cfg must be dict\(type'),
+    (dict(after_blocks=[dict(cfg={}, blocks=FIVE)]), r'after_blocks\[0\].cfg must be .* the config of a block, got {}'),
+    (dict(after_blocks=after('NonLocal', None)), r'after_blocks\[0\].blocks must be a list, got None'),
+    (dict(after_blocks=after('NonLocal', ((), (1,)))), 'a tuple of integers for each of the 4 stages'),
+    (dict(after_blocks=after('NonLocal', (1, 1, 1, 1))), r'a tuple of integers .*, got \(1, 1, 1, 1\)'),
+    (dict(after_blocks=after('NonLocal', ((), ('1',), (), ()))), 'a tuple of integers for each'),
     (dict(after_blocks=after('NonLocal', ((), (), (6,), ()))), 'names block 6 of stage 2, which has 6 blocks'),
     (dict(after_blocks=after('NonLocal', ((2,), (), (), ())), frozen_stages=1), 'frozen_stages=1 keeps'),
     (dict(after_blocks=2 * after('NonLocal')), r'layer2.1 has non_local already: give .* a postfix'),
     (dict(plugins=SE_AND_CBAM), 'two plugins at after_conv3 of stage 1, mmseg_attn.SE and mmseg_attn.CBAM: mmseg'),
+    (dict(plugins=SE_AND_CBAM[0]), 'plugins: must be a list of dict'),
+    (dict(plugins=[dict(cfg=cfg('SE'))]), 'plugins: position must be one of after_conv1, .*, got None'),
+    (dict(plugins=[dict(SE_AND_CBAM[0], stages=(1, 2))]), r'plugins: stages must have a bool .* got \(1, 2\)'),
+    (dict(plugins=SE_AND_CBAM[:1], depth=18), 'plugins: the residual blocks of depth=18 take no plugins in mmseg'),
+    (dict(dcn=cfg('LocalRelation'), depth=34), 'dcn: the residual blocks of depth=34 take no dcn in mmseg'),
 ])
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
@@ -198,7 +210,10 @@ def test_a_sequence_of_tokens_is_the_map_that_it_stands_for():
     (dict(cfg=cfg('NonLocal'), modules=['stages.2']), 'cfg needs in_channels'),
     (dict(cfg=cfg('NonLocal', in_channels=32), modules=['stages.9']), "names 'stages.9', which is no module of Swin"),
     (dict(cfg=cfg('NonLocal', in_channels=32), modules=['']), "names '', which"),
-    (dict(cfg=cfg('NonLocal', in_channels=32)), r'must be dict\(cfg=..., modules=...\)')])
+    (dict(cfg=cfg('NonLocal', in_channels='32'), modules=['stages.2']), "must be a positive integer, got '32'"),
+    (dict(cfg=cfg('NonLocal', in_channels=32), modules='stages.2'), r"\[0\].modules must be a list, got 'st"),
+    (dict(cfg=cfg('NonLocal', in_channels=32), modules=[3]), 'names 3, which is no module of Swin'),
+    (dict(cfg=cfg('NonLocal', in_channels=32)), r'must be dict\(cfg=dict\(type=...\), modules=\(...\)\)')])
 def test_bad_entries(entry, message):
     init_default_scope('mmseg')
     with pytest.raises(ValueError, match=message):
