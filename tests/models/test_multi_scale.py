@@ -141,7 +141,8 @@ def test_the_weight_of_the_single_scales(options, weight):
 def test_auxiliary_heads_see_the_features_at_scale_1():
     head = dict(type='FCNHead', in_channels=16, in_index=0, channels=8, num_convs=1, num_classes=CLASSES)
     for auxiliary, prefixes in ((head, ['aux']), ([head, head], ['aux_0', 'aux_1'])):
-        network, images, labels = model(auxiliary_head=auxiliary), torch.randn(2, 3, *SIZE), samples()
+        network = model(auxiliary_head=auxiliary, train_scales=(0.5, 1, 1.5))
+        images, labels = torch.randn(2, 3, *SIZE), samples()
         losses = network.loss(images, labels)
         for i, prefix in enumerate(prefixes):
             own = network.auxiliary_head[i] if isinstance(auxiliary, list) else network.auxiliary_head
