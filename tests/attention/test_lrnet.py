@@ -70,8 +70,8 @@ def test_attention_map_rebuilds_the_output(stride):
 
 
 def test_offsets_are_right_and_down():
-    block = LocalRelation(8, window=3)
-    assert block.offsets[0, :, 0, 2].tolist() == [1, -1]
+    block = LocalRelation(8, window=5)
+    assert block.offsets[0, :, 0].T.tolist() == [[-1, -1], [-0.5, -1], [0, -1], [0.5, -1], [1, -1]]
     assert LocalRelation(8, window=5, normalize_offsets=False).offsets[0, :, 0, 4].tolist() == [2, -2]
     assert 'offsets' not in block.state_dict()
 

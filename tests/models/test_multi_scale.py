@@ -95,6 +95,21 @@ def test_logits_and_gradients_are_the_official_ones(golden, name, scales):
     assert_matches_golden(official(test_scales=scales), golden(f'scale_attention_nvidia_{name}'), names)
 
 
+class OneByOne(BaseDecodeHead):
+
+    def forward(self, inputs):
+        return self.cls_seg(inputs[0])
+
+
+def test_the_softmax_over_scales_gives_the_logits_and_gradients_of_its_formula(golden):
+    head = dict(type=OneByOne, in_channels=6, channels=6, in_index=0, num_classes=4, dropout_ratio=0,
+                align_corners=True)
+    network = MODELS.build(config(head, backbone=dict(type=Trunk), fusion='softmax', attention_channels=8))
+    names = {'backbone': 'backbone.conv', 'classifier': 'decode_head.conv_seg', 'attention.0': 'scale_fusion.conv.conv',
+             'attention.2': 'scale_fusion.out_conv'}
+    assert_matches_golden(network, golden('scale_attention_chen2'), names)
+
+
 # Training.
 
 @pytest.mark.parametrize('head', HEADS, ids=str)

@@ -6,11 +6,13 @@ import pickle
 import pytest
 import torch
 from mmengine.registry import init_default_scope
+from mmseg.models.backbones.resnet import Bottleneck
 from torch import nn
 
 from mmseg_attn import attention
 from mmseg_attn.models.backbones import plugins
 from mmseg_attn.registry import MODELS
+from tests.helpers import assert_matches_golden
 from tests.models.backbones.small import IDENTITY, NAMES, OPTIONS, build, cfg, check_training_step, image, outputs
 
 LAST_STAGE = (False, False, False, True)
@@ -107,3 +109,17 @@ def test_copies_and_pickles(name):
 
 def test_options_are_of_blocks_that_there_are():
     assert OPTIONS.keys() | IDENTITY.keys() <= set(attention.__all__)
+
+
+def test_se_stands_where_the_authors_have_it(golden):
+    """The residual block of the authors' networks, in mmseg's words."""
+    numbers = golden('se_resnet_bottleneck')
+    config = numbers['config']
+    init_default_scope('mmseg')
+    plugin = dict(cfg=dict(type='mmseg_attn.SE', reduction=config['reduction']), position='after_conv3')
+    downsample = nn.Sequential(
+        nn.Conv2d(config['inplanes'], 64, 1, config['stride'], bias=False), nn.BatchNorm2d(64))
+    block = Bottleneck(config['inplanes'], config['planes'], config['stride'], style='caffe', downsample=downsample,
+                       plugins=[plugin])
+    assert_matches_golden(block, numbers, {part: part.replace('_module', '') for part in (
+        'conv1', 'bn1', 'conv2', 'bn2', 'conv3', 'bn3', 'se_module', 'downsample')})
