@@ -133,6 +133,7 @@ SE_AND_CBAM = [dict(cfg=cfg(name), stages=(False, True, True, False), position='
     (dict(after_blocks=after('NonLocal', ((2,), (), (), ())), frozen_stages=1), 'frozen_stages=1 keeps'),
     (dict(after_blocks=2 * after('NonLocal')), r'layer2.1 has non_local already: give .* a postfix'),
     (dict(plugins=SE_AND_CBAM), 'two plugins at after_conv3 of stage 1, mmseg_attn.SE and mmseg_attn.CBAM: mmseg'),
+    (dict(plugins=[{**plugin, 'stages': None} for plugin in SE_AND_CBAM]), 'two plugins at after_conv3 of one stage'),
     (dict(plugins=SE_AND_CBAM[0]), 'plugins: must be a list of dict'),
     (dict(plugins=[dict(cfg=cfg('SE'))]), 'plugins: position must be one of after_conv1, .*, got None'),
     (dict(plugins=[dict(SE_AND_CBAM[0], stages=(1, 2))]), r'plugins: stages must have a bool .* got \(1, 2\)'),
