@@ -44,7 +44,7 @@ def check_config(cfg: Config, *loaders: str) -> None:
     _check_types(cfg.model)
     _check_channels(cfg.model)
     _check_cascade(cfg.model)
-    _check_backbone(cfg.model.backbone)
+    _check_backbone(cfg.model.get('backbone') or {})
     for name in loaders:
         if not isinstance(cfg.get(name), dict):
             raise UserError(f'{cfg.filename or "the config"} has no {name}')

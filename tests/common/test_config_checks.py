@@ -33,11 +33,19 @@ def _head(**settings):
      r"model.decode_head.1.type='mmseg_attn.EMAHead' takes no prediction of the head before it"),
     ({'model.backbone.dcn': dict(type='mmseg_attn.LocalRelation', fallback_on_stride=True)},
      r'backbone.dcn.fallback_on_stride=True would keep the convolution of one block.*leave it out'),
+    ({'model.backbone.dcn': dict(type='DCNv2')}, 'model.backbone.dcn: the residual blocks of depth=18 take no dcn'),
+    ({'model.backbone.plugins': [dict(cfg=dict(type='ContextBlock'), position='after_conv3')]},
+     'model.backbone.plugins: the residual blocks of depth=18 take no plugins'),
     (dict(model=None), 'has no model')])
 def test_a_setting_that_does_not_fit(cfg, options, message):
     cfg.merge_from_dict(options)
     with pytest.raises(UserError, match=message):
         check_config(cfg, 'train_dataloader')
+
+
+def test_a_model_need_not_have_a_backbone(cfg):
+    cfg.model = dict(type='EncoderDecoder', decode_head=cfg.model.decode_head)
+    check_config(cfg, 'train_dataloader')
 
 
 def test_a_loader_that_is_missing(cfg):

@@ -53,7 +53,7 @@ def _config(train: list[dict], val: list[dict], **val_settings) -> Config:
     for pattern in ('*.py', 'official/*.py', 'recipes/*.py') for path in sorted(FOLDER.glob(pattern))],
     ids=lambda path: str(path.relative_to(FOLDER)))
 def test_no_false_alarm(path):
-    cfg = Config.fromfile(path)
+    cfg = Config.fromfile(path, import_custom_modules=False)
     for size in (2048, 1024), (500, 375), (480, 360), (160, 160):
         assert _titles(cfg, size) == []
 

@@ -11,9 +11,9 @@ BLOCK = "dict(type='mmseg_attn.{}'{})".format
 RESNET = "model = dict(decode_head=dict(in_channels={}), backbone=dict({}))\n".format
 NARROW = "type='mmseg_attn.ResNetV1c', depth=50, base_channels=8, stem_channels=8"
 KINDS = {
-    'after_blocks': (RESNET(128, f"{NARROW}, after_blocks=[dict(cfg={BLOCK('NonLocal', '')}, blocks=((), (1, 3)))]"),
+    'after_blocks': (RESNET(64, f"{NARROW}, after_blocks=[dict(cfg={BLOCK('NonLocal', '')}, blocks=((), (1, 3)))]"),
                      'backbone.layer2.3.non_local'),
-    'plugins': (RESNET(128, f"{NARROW}, plugins=[dict(cfg={BLOCK('CBAM', ', identity_start=True')}, "
+    'plugins': (RESNET(64, f"{NARROW}, plugins=[dict(cfg={BLOCK('CBAM', ', identity_start=True')}, "
                             f"position='after_conv3'), dict(cfg={BLOCK('CrissCrossAttention', '')}, "
                             f"position='after_conv2', stages=(False, True))]"),
                 'backbone.layer2.0.criss_cross_attention'),
@@ -76,7 +76,7 @@ TWO = [f"dict(cfg={BLOCK(name, '')}, position='after_conv3')" for name in ('SE',
 ])
 def test_bad_settings_are_told_in_one_message(settings, message, folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
-    config = write_config(folder, RESNET(128, f'{NARROW}, {settings}'))
+    config = write_config(folder, RESNET(64, f'{NARROW}, {settings}'))
     assert message in fails_here(capsys, 'train', config)
 
 
