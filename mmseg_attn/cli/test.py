@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os.path as osp
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmseg_attn.common.arguments import add_amp, add_cfg_options, add_channels_last, add_fuse_conv_bn, add_launcher
@@ -26,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='save pictures of ground truth and prediction there')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds that --show shows a picture')
+    parser.add_argument('--analyse', metavar='DIR', help='write a report on the errors there: confusions, borders, '
+                        'calibration, the worst images')
     parser.add_argument('--tta', action='store_true', help="test-time augmentation by the config's tta_pipeline")
     add_amp(parser)
     add_channels_last(parser)
@@ -77,6 +80,8 @@ def main(args: argparse.Namespace) -> None:
             print(f'Pictures (ground truth left, prediction right): {osp.join(args.show_dir, "vis_data", "vis_image")}')
         if args.out:
             print(f'Label maps: {args.out}')
+        if args.analyse:
+            print(f'Error analysis: {osp.join(args.analyse, "report.html")}')
     end_launch()
 
 
@@ -109,3 +114,15 @@ def _apply(cfg: Config, args: argparse.Namespace) -> None:
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
     if args.out:
         cfg.test_evaluator.update(output_dir=args.out, keep_results=True)
+    if args.analyse:
+        _analyse(cfg, args)
+
+
+def _analyse(cfg: Config, args: argparse.Namespace) -> None:
+    import mmseg_attn.analysis  # noqa: F401  # registers the metric
+    from mmseg_attn.common.files import require_writable
+    require_writable(Path(args.analyse))
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+    ignore_index = evaluators[0].get('ignore_index', 255)
+    cfg.test_evaluator = [*evaluators, dict(type='mmseg_attn.AnalysisMetric', out_dir=args.analyse,
+                                            ignore_index=ignore_index, are_probabilities=args.tta)]

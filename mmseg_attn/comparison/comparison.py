@@ -13,12 +13,12 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from mmseg_attn.benchmark import machine
 from mmseg_attn.checkpoints import load_model
 from mmseg_attn.common.amp import autocast, describe_amp
+from mmseg_attn.common.document import Picture, to_html, to_markdown
 from mmseg_attn.common.files import write_text
 from mmseg_attn.engine.amp import dtype_of
 
 from . import curves, report, runs, samples
 from .costs import ROUNDS, measure_costs
-from .document import Picture, to_html, to_markdown
 
 TRAIN = [sys.executable, '-m', 'mmseg_attn', 'train']
 

@@ -3,8 +3,9 @@
 import statistics
 from dataclasses import dataclass
 
+from mmseg_attn.common.document import Block, Heading, Paragraph, Picture, Table
+
 from .costs import Cost
-from .document import Block, Heading, Paragraph, Picture, Table
 from .noise import LEVEL, seed_noise, significant_differences
 from .runs import TrainingRun
 

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from mmseg_attn.benchmark.results import read_accuracies
+from mmseg_attn.common.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
 from mmseg_attn.comparison import curves, report, samples
 from mmseg_attn.comparison.costs import Cost
-from mmseg_attn.comparison.document import Heading, Paragraph, Picture, Table, to_html, to_markdown
 from mmseg_attn.comparison.runs import TrainingRun
 
 COST = Cost(parameters=2_500_000, head_parameters=500_000, gflops=1.25, quartiles_ms=(8.0, 9.0, 11.0), memory_mib=7.4)
