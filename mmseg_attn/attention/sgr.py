@@ -211,7 +211,7 @@ class SymbolicGraphReasoning(nn.Module):
         self.embeddings: Tensor | None
         if given is not None:
             check_shape('embeddings', given, self.num_nodes, None)
-            self.register_buffer('embeddings', given.to(torch.get_default_device()))
+            self.register_buffer('embeddings', given.to(_default_device()))
         elif channels:
             self.embeddings = nn.Parameter(torch.empty(self.num_nodes, channels))
         else:
@@ -231,7 +231,12 @@ def _graph_or_identity(given: Tensor | None, num_nodes: int) -> Tensor:
     check_shape('adjacency', given, num_nodes, num_nodes)
     if (given < 0).any():
         raise ValueError(f'adjacency must have no negative weight, got {given.min().item()}')
-    return normalize_adjacency(given).to(torch.get_default_device())
+    return normalize_adjacency(given).to(_default_device())
+
+
+def _default_device() -> torch.device:
+    # torch.get_default_device() of PyTorch 2.6 does not know of ``with torch.device('meta')``.
+    return torch.empty(0).device
 
 
 def _read_matrix(name: str, given: Matrix) -> Tensor:
