@@ -7,13 +7,13 @@ import pytest
 from mmengine.config import ConfigDict
 
 STAGES = (8, 16, 32, 64)
-# Type, and of timm the model -> settings, and the channels of the maps that they give.
+# Type, and of timm the model -> settings, and the channels of the maps that they give, or of stages that may give some.
 NARROW = {
     'SwinTransformer': (dict(embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2)), STAGES),
     'mmpretrain.ConvNeXt': (dict(arch=dict(depths=[1, 1, 1, 1], channels=[*STAGES])), STAGES),
     'convnext_tiny.fb_in1k': (dict(depths=(1, 1, 1, 1), dims=STAGES), STAGES),
     'MixVisionTransformer': (dict(embed_dims=8, num_layers=[1, 1, 1, 1], num_heads=[1, 1, 2, 2]), (8, 8, 16, 16)),
-    'MobileNetV2': (dict(widen_factor=0.25), (8, 8, 24, 80)),
+    'MobileNetV2': (dict(widen_factor=0.25), {1: 8, 2: 8, 4: 24, 6: 80}),
     'MobileNetV3': (dict(arch='small', out_indices=(8, 12)), (48, 576)),
     'HRNet': (dict(extra=dict(
         stage1=dict(num_modules=1, num_branches=1, block='BOTTLENECK', num_blocks=(1,), num_channels=(8,)),
@@ -50,6 +50,8 @@ def narrow(model: ConfigDict) -> None:
         backbone.pretrained = False
     settings, channels = NARROW.get(backbone.get('model_name', backbone.type),
                                     (dict(stem_channels=8, base_channels=8), None))
+    if isinstance(channels, dict):
+        channels = tuple(channels[i] for i in backbone.out_indices)
     factor = backbone.get('base_channels', 64) // 8
     backbone.update(settings)
     for head in filter(None, (model.decode_head, model.get('auxiliary_head'))):

@@ -2,7 +2,7 @@
 
     mmseg-attn compare --iters 400                                  every configs/*_r18_shapes.py, built-in data
     mmseg-attn compare --methods non_local emanet fcn --seeds 0 1 2
-    mmseg-attn compare --data camvid --seeds 0 1 2                  the same networks on CamVid at half its size
+    mmseg-attn compare --data camvid --seeds 0 1 2                  every configs/*_mbv2_camvid.py, CamVid
     mmseg-attn compare --configs A.py B.py --recipe recipe.py --iters 2000 --seeds 0 1 2
 
 Every training runs `mmseg-attn train`. What has been trained already is not trained again: the same command goes on
@@ -22,14 +22,14 @@ from mmseg_attn.common.shipped import configs_folder
 # PyTorch's profiler, which measures memory on the CPU, otherwise reports each start and stop. It looks at its import.
 os.environ.setdefault('KINETO_LOG_LEVEL', '99')
 
-SUFFIX = '_r18_shapes'
-RECIPES = {'shapes': None, 'camvid': 'recipes/camvid_small.py'}
+# Of the names of the configs that are compared on these data.
+SUFFIXES = {'shapes': '_r18_shapes', 'camvid': '_mbv2_camvid'}
 FAILED = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--data', choices=list(RECIPES), help='trains the networks of configs/*_r18_shapes.py on these '
-                        'data (default: shapes)')
+    parser.add_argument('--data', choices=list(SUFFIXES), help='trains configs/*_r18_shapes.py (default) or '
+                        'configs/*_mbv2_camvid.py')
     parser.add_argument('--methods', nargs='+', metavar='METHOD', help='with --data: these of them; all if not given')
     parser.add_argument('--configs', nargs='+', type=Path, metavar='CONFIG', help='trains these instead')
     parser.add_argument('--recipe', type=Path, metavar='FILE',
@@ -56,8 +56,7 @@ def main(args: argparse.Namespace) -> int:
     console = Console(markup=False)
     name = 'own' if args.configs else args.data or 'shapes'
     work_dir = args.work_dir or Path('work_dirs') / f'compare_{name}'
-    recipe = args.recipe or (RECIPES.get(name) and configs_folder() / RECIPES[name])
-    configs = {head: prepare(path, recipe, args.cfg_options, args.iters, args.amp)
+    configs = {head: prepare(path, args.recipe, args.cfg_options, args.iters, args.amp)
                for head, path in paths_of(args).items()}
     check_equal(configs, args.own_schedules)
     for cfg in configs.values():
@@ -100,7 +99,8 @@ def paths_of(args: argparse.Namespace) -> dict[str, Path]:
         if twice:
             raise UserError(f'--configs has {", ".join(sorted(twice))} twice: a head is named after its file')
         return dict(zip(names, args.configs, strict=True))
-    found = {path.stem.removesuffix(SUFFIX): path for path in sorted(configs_folder().glob(f'*{SUFFIX}.py'))}
+    suffix = SUFFIXES[args.data or 'shapes']
+    found = {path.stem.removesuffix(suffix): path for path in sorted(configs_folder().glob(f'*{suffix}.py'))}
     unknown = set(args.methods or ()) - found.keys()
     if unknown:
         raise UserError(f'no config for {", ".join(sorted(unknown))}; --methods takes {", ".join(found)}')

@@ -15,7 +15,8 @@ from mmseg_attn.benchmark.settings import method_names
 
 ROOT = Path(__file__).parents[2]
 METAFILES = sorted(ROOT.glob('configs/metafiles/*.yml'))
-BASELINES = ('configs/fcn_r18_shapes.py', 'configs/pspnet_r18_shapes.py')  # mmseg's own heads
+# mmseg's own heads.
+BASELINES = [f'configs/{method}_{data}.py' for method in ('fcn', 'pspnet') for data in ('r18_shapes', 'mbv2_camvid')]
 CONTENT = {path.stem: yaml.safe_load(path.read_text(encoding='utf-8')) for path in METAFILES}
 MODELS = [model for content in CONTENT.values() for model in content['Models']]
 GENERATED = ('README.md', 'docs/methods/README.md', 'model-index.yml')
