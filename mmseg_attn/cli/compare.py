@@ -71,7 +71,8 @@ def main(args: argparse.Namespace) -> int:
         return INTERRUPTED
     if not finished:
         raise UserError(f'no training has ended well; the logs are in {work_dir}')
-    folders = {head: work_dir / head / f'seed{of_head[0].seed}' for head, of_head in finished.items()}
+    folders = {head: runs.first_with_checkpoint([work_dir / head / f'seed{run.seed}' for run in of_head])
+               for head, of_head in finished.items()}
     costs, size, pictures = measure_and_sample(configs, folders, device, args.samples, work_dir, console)
     findings = report.Findings(finished, costs, failures, size)
     told = circumstances(args.command, configs, device)

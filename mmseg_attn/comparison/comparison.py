@@ -7,15 +7,18 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
+from mmseg.models import BaseSegmentor
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from mmseg_attn.benchmark import machine
 from mmseg_attn.checkpoints import load_model
 from mmseg_attn.common.amp import autocast, describe_amp
+from mmseg_attn.common.config import load_config
 from mmseg_attn.common.document import Picture, to_html, to_markdown
 from mmseg_attn.common.files import write_text
 from mmseg_attn.engine.amp import dtype_of
+from mmseg_attn.registry import MODELS
 
 from . import curves, report, runs, samples
 from .costs import ROUNDS, measure_costs
@@ -53,22 +56,34 @@ def train_all(configs: dict[str, Config], seeds: list[int], work_dir: Path, cons
 
 def measure_and_sample(configs: dict[str, Config], folders: dict[str, Path], device: str, count: int, pictures: Path,
                        console: Console) -> tuple[dict[str, report.Cost], tuple[int, int], list[Picture]]:
-    """Costs of the trained networks, the size of the image that they were measured on, and pictures of predictions."""
+    """Costs of the networks, the size of the image that they were measured on, and pictures of predictions.
+
+    ``folders`` has one training of each head. Where its checkpoint has been removed there are costs only.
+    """
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task('predictions', total=len(configs) + ROUNDS)
-        models = {head: load_model(folder / runs.CONFIG, runs.checkpoint(folder), device)
+        checkpoints = {head: runs.checkpoint(folder) for head, folder in folders.items()}
+        trained = {head: load_model(folders[head] / runs.CONFIG, path, device)
+                   for head, path in checkpoints.items() if path}
+        models = {head: trained.get(head) or _untrained(folder / runs.CONFIG, device)
                   for head, folder in folders.items()}
         cfg = next(iter(configs.values()))
         with autocast(device, dtype_of(cfg, device)):
-            found, shape = samples.predict(models, cfg, max(count, 1), lambda: progress.advance(task))
+            found, shape = samples.predict(trained, cfg, max(count, 1), lambda: progress.advance(task))
         progress.update(task, description='costs')
         costs = measure_costs(models, shape, device, dtype_of(cfg, device), lambda: progress.advance(task))
     size = shape[1:]
-    if not count:
+    if not count or not trained:
         return costs, size, []
     path = pictures / 'samples.png'
-    samples.draw(found, next(iter(models.values())).dataset_meta, path)
+    samples.draw(found, next(iter(trained.values())).dataset_meta, path)
     return costs, size, [Picture(path, 'Predictions of the first seed')]
+
+
+def _untrained(config: Path, device: str) -> BaseSegmentor:
+    cfg = load_config(str(config))
+    cfg.model.update(pretrained=None, auxiliary_head=None)
+    return MODELS.build(cfg.model).to(device).eval().requires_grad_(False)
 
 
 def circumstances(command: str, configs: dict[str, Config], device: str) -> list[str]:

@@ -123,9 +123,17 @@ def _environment() -> dict[str, str]:
     return os.environ | dict(PYTHONPATH=os.pathsep.join(paths), PYTHONSAFEPATH='1')
 
 
-def checkpoint(folder: Path) -> Path:
-    """Of the last iteration; the folder may have been moved since."""
-    return folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+def checkpoint(folder: Path) -> Path | None:
+    """Of the last iteration; the folder may have been moved since. None where it has been removed."""
+    if not (folder / 'last_checkpoint').is_file():
+        return None
+    path = folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+    return path if path.is_file() else None
+
+
+def first_with_checkpoint(folders: list[Path]) -> Path:
+    """The first of all where none has one."""
+    return next((folder for folder in folders if checkpoint(folder)), folders[0])
 
 
 def scalars(folder: Path) -> list[dict]:

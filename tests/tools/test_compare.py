@@ -1,6 +1,7 @@
 """tools/compare.py trains what is asked for, once, and reports it."""
 
 import json
+import shutil
 from functools import partial
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_report_of_heads_and_seeds_that_goes_on_where_it_stopped(folder):
     assert 'pooled over all heads, 2 degrees of freedom' in text
     page = (results / 'report.html').read_text()
     assert page.count('data:image/png;base64,') == 2
+    # Without its checkpoints a training counts, and has no predictions.
+    for path in results.glob('glore/*/*'):
+        if path.name not in ('config.py', 'result.json'):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    succeeds(_compare(folder, *arguments, '--seeds', 0, 1, *OPTIONS))
+    assert {path.name for path in results.glob('glore/*/*')} == {'config.py', 'result.json'}
+    rows = [next(line for line in of_report.splitlines() if line.startswith("| glore |")).split('|')[1:9]
+            for of_report in (text, (results / 'README.md').read_text())]
+    assert rows[0] == rows[1]
+    assert (results / 'report.html').read_text().count('data:image/png;base64,') == 2
     assert json.loads((results / 'results.json').read_text())['costs']['fcn']['head_parameters'] == (
         16 * 64 * 9 + 64 + 5 * 65)
 
