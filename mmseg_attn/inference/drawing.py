@@ -14,7 +14,7 @@ SPACING = 1.35
 
 
 class Painter:
-    """Lays the colours of classes over pictures, with a legend in the upper left corner.
+    """Lays the colours of classes over pictures, with a legend to the right of the picture.
 
     Args:
         classes: names.
@@ -39,7 +39,8 @@ class Painter:
     def __call__(self, picture: np.ndarray, labels: np.ndarray, named: set[int] | None = None) -> np.ndarray:
         """A picture as the test pipeline loads it, with its labels (H, W) -> (H, W, 3) RGB, uint8.
 
-        ``named`` are the classes of the legend: those of the picture by default.
+        ``named`` are the classes of the legend: those of the picture by default. Where they are given, as for the
+        frames of a video, the legend has room for all classes, so that its size stays.
         """
         if said := how_displayed(picture, self.bands):
             self.displayed.add(said)
@@ -47,34 +48,42 @@ class Painter:
         painted = cv2.addWeighted(shown, 1 - self.opacity, self.palette[labels], self.opacity, 0)
         if not self.legend:
             return painted
-        named = np.unique(labels).tolist() if named is None else sorted(named)
-        return add_legend(painted, [(self.classes[i], tuple(self.palette[i].tolist())) for i in named])
+        present = np.unique(labels).tolist() if named is None else sorted(named)
+        entries = [(self.classes[i], tuple(self.palette[i].tolist())) for i in present]
+        return add_legend(painted, entries, self.classes if named is not None else None)
 
 
-def add_legend(picture: np.ndarray, entries: list[tuple[str, tuple[int, int, int]]]) -> np.ndarray:
-    """Names beside their colours in the upper left corner of (H, W, 3) RGB; as many as there is room for."""
-    height = picture.shape[0]
-    size = max(min(height // 32, 28, int(height / SPACING / (len(entries) + 1))), SMALLEST)
+def add_legend(picture: np.ndarray, entries: list[tuple[str, tuple[int, int, int]]],
+               room_for: list[str] | None = None) -> np.ndarray:
+    """A picture (H, W, 3) RGB with names beside their colours to the right of it; as many as there is room for.
+
+    ``room_for`` are the names by which the legend is as wide as it is and its letters as large: by default those of
+    the entries. Pictures that are lower than a line of text get none.
+    """
+    height, width = picture.shape[:2]
+    names = [name for name, _ in entries] if room_for is None else room_for
+    size = max(min(height // 32, 28, int(height / SPACING / (len(names) + 1))), SMALLEST)
     step = round(size * SPACING)
-    room = height // step - 1
+    room = (height - size // 2) // step
     if room < 1:
         return picture
     if len(entries) > room:
         entries = [*entries[:room - 1], (f'and {len(entries) - room + 1} more', None)]
+        names = [*names, entries[-1][0]]
     font = _font(size)
     text_at = round(2.2 * size)
-    right = text_at + round(max(font.getlength(name) for name, _ in entries)) + size // 2
-    picture = picture.copy()
-    box = picture[:step * len(entries) + size // 2, :right]
-    box[:] = box * 0.35
-    image = Image.fromarray(picture)
+    panel_width = text_at + round(max(font.getlength(name) for name in names)) + size // 2
+    # An even sum, which more codecs of videos take.
+    panel_width += (width + panel_width) % 2
+    image = Image.new('RGB', (width + panel_width, height), 'white')
+    image.paste(Image.fromarray(picture))
     draw = ImageDraw.Draw(image)
     for i, (name, colour) in enumerate(entries):
         middle = round((i + 0.5) * step + size / 4)
         if colour is not None:
-            draw.rectangle((size // 2, middle - size // 2, round(1.8 * size), middle + size // 2), fill=colour,
-                           outline='white')
-        draw.text((text_at, middle), name, fill='white', font=font, anchor='lm')
+            draw.rectangle((width + size // 2, middle - size // 2, width + round(1.8 * size), middle + size // 2),
+                           fill=colour, outline='black')
+        draw.text((width + text_at, middle), name, fill='black', font=font, anchor='lm')
     return np.array(image)
 
 

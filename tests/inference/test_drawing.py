@@ -29,15 +29,30 @@ def test_colours_lie_over_the_picture_as_mmseg_lays_them(opacity):
     assert np.abs(painted.astype(int) - visualizer.get_image().astype(int)).max() <= 1
 
 
-def test_the_legend_shows_the_classes_that_occur():
+def test_the_legend_shows_the_classes_that_occur_beside_the_picture():
     labels = np.full((120, 160), 2, np.uint8)
-    plain = Painter(CLASSES, PALETTE, legend=False)(np.zeros((120, 160, 3), np.uint8), labels)
+    black = np.zeros((120, 160, 3), np.uint8)
+    plain = Painter(CLASSES, PALETTE, legend=False)(black, labels)
     for named, colours in ((None, [2]), ({0, 2}, [0, 2])):
-        painted = Painter(CLASSES, PALETTE)(np.zeros((120, 160, 3), np.uint8), labels, named)
-        changed = (painted != plain).any(axis=2)
-        assert 0 < changed.mean() < 0.25
-        shown = {tuple(colour) for colour in painted[changed].tolist()}
+        painted = Painter(CLASSES, PALETTE)(black, labels, named)
+        assert np.array_equal(painted[:, :160], plain)
+        shown = {tuple(colour) for colour in painted[:, 160:].reshape(-1, 3).tolist()}
         assert [i for i, colour in enumerate(PALETTE) if colour in shown] == colours
+
+
+def test_frames_of_a_video_have_one_size():
+    names = ['sky', 'a long name of a class that comes late', 'car']
+    painter = Painter(names, PALETTE)
+    sizes = {painter(picture(60, 81), np.full((60, 81), max(named), np.uint8), named).shape
+             for named in ({0}, {0, 2}, {0, 1, 2})}
+    assert len(sizes) == 1
+    assert sizes.pop()[1] % 2 == 0
+
+
+def test_a_name_is_not_cut_off():
+    drawn = add_legend(np.zeros((120, 160, 3), np.uint8), [('a long name of a class', (255, 0, 0)), ('b', (0, 255, 0))])
+    assert (drawn[:, -2:] == 255).all()
+    assert (drawn[:30, 180:-4] < 128).any()
 
 
 def test_a_legend_that_is_too_long_says_so():
@@ -49,9 +64,10 @@ def test_a_legend_that_is_too_long_says_so():
 
 
 @pytest.mark.parametrize('size', [(1, 1), (11, 7), (20, 500)])
-def test_a_legend_never_changes_the_size(size):
+def test_a_legend_never_changes_the_picture(size):
     image = picture(*size)
     before = image.copy()
     drawn = add_legend(image, [('a long name of a class', (255, 0, 0))])
-    assert drawn.shape == image.shape
+    assert drawn.shape[0] == size[0]
+    assert np.array_equal(drawn[:, :size[1]], before)
     assert np.array_equal(image, before)

@@ -74,7 +74,7 @@ def test_same_input(kind, cfg, files, model, tested, seen):
     assert np.array_equal(labels, tested)
     assert np.array_equal(view.labels.numpy(), tested)
     # What people see has the size of the labels, and is not black.
-    shown = Painter(**model.dataset_meta)(picture.pixels, labels)
+    shown = Painter(**model.dataset_meta, legend=False)(picture.pixels, labels)
     assert view.picture.shape == shown.shape == (*labels.shape, 3)
     assert view.picture.std() > 20
     check = DataCheck(cfg, 1)
