@@ -65,11 +65,14 @@ def test_no_cited_number_looks_like_ours():
 
 def test_measured_numbers_are_those_of_the_page():
     page = (ROOT / 'docs' / 'methods' / 'README.md').read_text(encoding='utf-8')
-    rows = dict(re.findall(r'^\| (\w+) \| (\d+\.\d) \| \d+ \| ', page, re.MULTILINE))
-    commit = re.search(r'^Commit (\w+), ', page, re.MULTILINE)[1]
-    measured = {model['Name'].removesuffix('_r18_shapes'): f'{result["Metrics"]["mIoU"]:.1f}' for model in MODELS
-                for result in model.get('Results', ()) if f', at {commit}, ' in result.get('Measured', '')}
-    assert measured == {stem: number for stem, number in rows.items() if stem != 'fcn'}
+    # Each table is followed by the commit that it was measured at.
+    parts = re.split(r'^Commit (\w+), ', page, flags=re.MULTILINE)
+    assert len(parts) == 5
+    for text, commit in zip(parts[::2], parts[1::2], strict=False):
+        rows = dict(re.findall(r'^\| (\w+) \| (\d+\.\d) \| \d+ \| ', text, re.MULTILINE))
+        measured = {model['Name'].removesuffix('_r18_shapes'): f'{result["Metrics"]["mIoU"]:.1f}' for model in MODELS
+                    for result in model.get('Results', ()) if f', at {commit}, ' in result.get('Measured', '')}
+        assert measured == {stem: number for stem, number in rows.items() if stem != 'fcn'}
 
 
 def test_names_are_in_the_order_of_the_tables():
