@@ -18,6 +18,8 @@ from mmseg_attn.common.pictures import PictureReader
 from mmseg_attn.datasets.reading_errors import name_files_in_errors
 from mmseg_attn.registry import DATASETS
 
+from .names import display_name
+
 COLUMNS = 8
 TILE_SIDE = 200  # pixels of the longer side of a tile
 IGNORED = (0, 0, 0)
@@ -64,7 +66,8 @@ def draw(samples: list[Sample], meta: dict, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
     tiles = [[(sample.name, sample.image), ('labels', colour(sample.truth, meta['palette'])),
-              *((name, colour(labels, meta['palette'])) for name, labels in sample.predictions.items())]
+              *((display_name(head), colour(labels, meta['palette']))
+                for head, labels in sample.predictions.items())]
              for sample in samples]
     columns = min(COLUMNS, len(tiles[0]))
     rows_each = -(-len(tiles[0]) // columns)
