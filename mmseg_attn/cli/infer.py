@@ -52,8 +52,8 @@ def main(args: argparse.Namespace) -> int:
     from mmseg_attn.common.amp import amp_dtype, describe_amp
     from mmseg_attn.common.classes import datasets_in
     from mmseg_attn.common.config import load_config
+    from mmseg_attn.common.drawing import Painter
     from mmseg_attn.inference.batch import Batch, plan
-    from mmseg_attn.inference.drawing import Painter
     from mmseg_attn.inference.prediction import Predictor
     from mmseg_attn.models.fusing import fuse_conv_bn
     if not 0 <= args.opacity <= 1:

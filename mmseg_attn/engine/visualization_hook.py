@@ -2,6 +2,7 @@
 
 import os.path as osp
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
@@ -10,6 +11,7 @@ from mmseg.registry import HOOKS as MMSEG_HOOKS
 from mmseg.structures import SegDataSample
 
 from mmseg_attn.common.display import displayable, how_displayed
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.common.errors import DataError
 from mmseg_attn.datasets.loaded import LoadedImages
 from mmseg_attn.registry import HOOKS
@@ -29,10 +31,12 @@ def _class_of(name: object) -> object:
 
 @HOOKS.register_module()
 class SegVisualizationHook(MMSegVisualizationHook):
-    """mmseg's hook, which draws over the images as the pipeline of the config loads them.
+    """mmseg's hook, with pictures of ours: labels left, prediction right, a legend beside them.
 
-    mmseg's reads every file as 8-bit colours, and fails where OpenCV does not: at arrays, many bands, floats. An image
-    that cannot be shown is left out with a warning, since the metrics are worth more than a picture.
+    They are drawn over the images as the pipeline of the config loads them. mmseg's reads every file as 8-bit colours,
+    and fails where OpenCV does: at arrays, many bands, floats; and it writes names of classes over the picture, cut
+    off at its rim. An image that cannot be shown is left out with a warning, since the metrics are worth more than a
+    picture.
 
     Args:
         kwargs: arguments of mmseg's SegVisualizationHook.
@@ -85,8 +89,19 @@ class SegVisualizationHook(MMSegVisualizationHook):
             runner.logger.warning(f'There is no picture of {error}')
             return
         self.displayed.add(how_displayed(pixels))
-        self._visualizer.add_datasample(f'{mode}_{osp.basename(sample.img_path)}', displayable(pixels),
-                                        data_sample=sample, show=self.show, wait_time=self.wait_time, step=number)
+        name = f'{mode}_{osp.basename(sample.img_path)}'
+        picture = self._picture(displayable(pixels), sample)
+        if self.show:
+            self._visualizer.show(picture, win_name=name, wait_time=self.wait_time)
+        self._visualizer.add_image(name, picture, number)
+
+    def _picture(self, shown: np.ndarray, sample: SegDataSample) -> np.ndarray:
+        meta = self._visualizer.dataset_meta
+        painter = Painter(meta['classes'], meta['palette'], getattr(self._visualizer, 'alpha', 0.5))
+        maps = [sample.get(name) for name in ('gt_sem_seg', 'pred_sem_seg')]
+        return painter.side_by_side(shown, [
+            labels.data[0].cpu().numpy().astype(np.int64) for labels in maps
+            if labels is not None and labels.data.shape[-2:] == shown.shape[:2]])
 
     def _end(self, runner) -> None:
         for said in sorted(self.displayed - {''}):

@@ -5,10 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import require_writable
 
-from .drawing import Painter
 from .files import Job, find_files, plan_jobs
 from .prediction import Predictor
 from .running import run_image, run_video

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.files import atomic_folder, atomic_write
 from mmseg_attn.common.pictures import naming
 
-from .drawing import Painter
 from .files import Job
 from .prediction import Predictor
 from .results import mask_image, save_mask, save_picture, save_probabilities

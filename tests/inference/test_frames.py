@@ -14,9 +14,9 @@ from mmseg.apis import init_model
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.common.pictures import PictureReader
-from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.files import plan_jobs
 from mmseg_attn.inference.prediction import Predictor
 from mmseg_attn.inference.running import run_video

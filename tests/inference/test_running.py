@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.common.errors import UserError
 from mmseg_attn.inference import running
-from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.files import plan_jobs
 from mmseg_attn.inference.prediction import Predictor
 from mmseg_attn.inference.running import run_video

@@ -10,13 +10,13 @@ from mmseg.registry import DATASETS
 from mmseg_attn.benchmark.parts import flops_by_part, padded_size
 from mmseg_attn.common.config import input_channels
 from mmseg_attn.common.config_checks import check_config
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.data_tools.check import DataCheck
 from mmseg_attn.data_tools.findings import Level
 from mmseg_attn.data_tools.overlays import choose, overlay
 from mmseg_attn.data_tools.pairs import decode_image, decode_label
 from mmseg_attn.datasets.reading_errors import name_files_in_errors
 from mmseg_attn.explain import look
-from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
 from tests.helpers import randomize
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from mmseg_attn.cli import parser_of
+from mmseg_attn.common.drawing import Painter
 from mmseg_attn.explain import load_model
 from mmseg_attn.inference import batch
-from mmseg_attn.inference.drawing import Painter
 from mmseg_attn.inference.prediction import Predictor
 from tests.explain.models import picture
 from tests.inference.sources import save_model, write_video

@@ -5,7 +5,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-from mmseg_attn.inference.drawing import Painter, add_legend
+from mmseg_attn.common.display import displayable
+from mmseg_attn.common.drawing import Painter, add_legend
 from tests.explain.models import picture
 
 CLASSES = ['sky', 'road', 'car']
@@ -71,3 +72,18 @@ def test_a_legend_never_changes_the_picture(size):
     assert drawn.shape[0] == size[0]
     assert np.array_equal(drawn[:, :size[1]], before)
     assert np.array_equal(image, before)
+
+
+def test_side_by_side_with_ignored_pixels():
+    image = picture(40, 30)
+    shown = displayable(image)
+    labels, prediction = _labels(40, 30).astype(int), _labels(40, 30)[::-1].astype(int)
+    labels[:5] = 255
+    drawn = Painter(CLASSES, PALETTE).side_by_side(shown, [labels, prediction])
+    plain = Painter(CLASSES, PALETTE, legend=False)
+    assert np.array_equal(drawn[:5, :30], shown[:5])
+    assert np.array_equal(drawn[5:, :30], plain(image, np.where(labels == 255, 0, labels))[5:])
+    assert np.array_equal(drawn[:, 30:60], plain(image, prediction))
+    assert drawn.shape[1] > 60
+    nothing = Painter(CLASSES, PALETTE).side_by_side(shown, [np.full((40, 30), 255)])
+    assert np.array_equal(nothing, shown)

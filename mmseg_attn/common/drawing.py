@@ -1,5 +1,6 @@
-"""Predictions laid over their pictures."""
+"""Labels and predictions laid over their pictures."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmseg_attn.common.display import displayable, how_displayed
+from .display import displayable, how_displayed
 
 SMALLEST = 9  # pixels of a font that can still be read
 SPACING = 1.35
@@ -44,16 +45,33 @@ class Painter:
         """
         if said := how_displayed(picture, self.bands):
             self.displayed.add(said)
-        shown = displayable(picture, self.bands)
-        painted = cv2.addWeighted(shown, 1 - self.opacity, self.palette[labels], self.opacity, 0)
+        painted = self._paint(displayable(picture, self.bands), labels)
         if not self.legend:
             return painted
         present = np.unique(labels).tolist() if named is None else sorted(named)
-        entries = [(self.classes[i], tuple(self.palette[i].tolist())) for i in present]
-        return add_legend(painted, entries, self.classes if named is not None else None)
+        return add_legend(painted, self._entries(present), self.classes if named is not None else None)
+
+    def side_by_side(self, picture: np.ndarray, maps: list[np.ndarray]) -> np.ndarray:
+        """A displayable picture (H, W, 3) once for each of some maps of labels, from left to right, with one legend.
+
+        What is no class, such as ignored pixels, keeps the picture's colours.
+        """
+        tiles = []
+        for labels in maps:
+            known = (labels >= 0) & (labels < len(self.classes))
+            tiles.append(np.where(known[..., None], self._paint(picture, np.where(known, labels, 0)), picture))
+        present = [i for i in np.unique(maps).tolist() if 0 <= i < len(self.classes)]
+        whole = np.concatenate(tiles, axis=1)
+        return add_legend(whole, self._entries(present)) if self.legend and present else whole
+
+    def _paint(self, picture: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return cv2.addWeighted(picture, 1 - self.opacity, self.palette[labels], self.opacity, 0)
+
+    def _entries(self, present: list[int]) -> list[tuple[str, tuple[int, int, int]]]:
+        return [(self.classes[i], tuple(self.palette[i].tolist())) for i in present]
 
 
-def add_legend(picture: np.ndarray, entries: list[tuple[str, tuple[int, int, int]]],
+def add_legend(picture: np.ndarray, entries: Sequence[tuple[str, tuple[int, int, int] | None]],
                room_for: list[str] | None = None) -> np.ndarray:
     """A picture (H, W, 3) RGB with names beside their colours to the right of it; as many as there is room for.
 
