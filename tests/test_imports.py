@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[1] / 'mmseg_attn'
 OPENMMLAB = {'mmcv', 'mmengine', 'mmseg'}
 # From the ground up. A name is a folder or a file of the package; the package itself holds nothing but the version.
 FLOORS = ['ops', 'attention', 'environment', 'registry', 'common', 'models', 'datasets', 'checkpoints', 'engine',
-          'registered', 'analysis', 'explain', 'inference', 'export', 'data_tools', 'benchmark', 'comparison', 'cli',
-          '__main__']
+          'registered', 'analysis', 'explain', 'inference', 'context', 'export', 'data_tools', 'benchmark',
+          'comparison', 'cli', '__main__']
 
 
 def _room(path: Path) -> str:

@@ -55,8 +55,8 @@ def _classes(folder: Path, counts: Counts, classes: list[str]) -> list[Block]:
         rows.append([name, *(_percent(of_class[i]) for of_class in values), _percent(share),
                      _most_confused(total[i], i, classes)])
     header = ['class', 'IoU', 'boundary IoU', 'precision', 'recall', 'of the pixels', 'most often taken for']
-    _write_csv(folder / 'classes.csv', [header, *rows])
-    _write_csv(folder / 'confusion.csv', [['label', *classes], *(
+    write_csv(folder / 'classes.csv', [header, *rows])
+    write_csv(folder / 'confusion.csv', [['label', *classes], *(
         [name, *of_class.tolist()] for name, of_class in zip(classes, total, strict=True))])
     picture = folder / 'confusion.png'
     draw_confusion(picture, total, classes)
@@ -78,7 +78,7 @@ def _most_confused(predicted: np.ndarray, own: int, classes: list[str]) -> str:
 
 def _borders(folder: Path, counts: Counts) -> list[Block]:
     bands = [(width, mean(iou(band)), accuracy(band)) for width, band in zip(TRIMAP_WIDTHS, counts.trimap, strict=True)]
-    _write_csv(folder / 'trimap.csv', [['width', 'mIoU', 'pixel accuracy'], *(
+    write_csv(folder / 'trimap.csv', [['width', 'mIoU', 'pixel accuracy'], *(
         [width, _percent(miou), _percent(right)] for width, miou, right in bands)])
     picture = folder / 'trimap.png'
     draw_trimap(picture, counts.trimap, mean(iou(counts.confusion)))
@@ -90,7 +90,7 @@ def _borders(folder: Path, counts: Counts) -> list[Block]:
 def _calibration(folder: Path, counts: Counts) -> list[Block]:
     pixels, confidence, right = counts.calibration.T
     edges = np.linspace(0, 1, len(pixels) + 1)
-    _write_csv(folder / 'calibration.csv', [['from', 'to', 'pixels', 'mean confidence', 'accuracy'], *(
+    write_csv(folder / 'calibration.csv', [['from', 'to', 'pixels', 'mean confidence', 'accuracy'], *(
         [f'{low:.4f}', f'{high:.4f}', int(n), *((f'{c / n:.6f}', f'{r / n:.6f}') if n else ('', ''))]
         for low, high, n, c, r in zip(edges, edges[1:], pixels, confidence, right, strict=False))])
     picture = folder / 'calibration.png'
@@ -107,7 +107,7 @@ def _components(folder: Path, counts: Counts, classes: list[str]) -> list[Block]
     for name, of_class in zip(classes, counts.components, strict=True):
         cells = [f'{found} of {found + missed}' if found + missed else '-' for found, missed in of_class.tolist()]
         rows.append([name, *cells])
-    _write_csv(folder / 'components.csv', [['class', 'area from', 'found', 'missed'], *(
+    write_csv(folder / 'components.csv', [['class', 'area from', 'found', 'missed'], *(
         [name, low, found, missed] for name, of_class in zip(classes, counts.components, strict=True)
         for low, (found, missed) in zip(lows, of_class.tolist(), strict=True))])
     return [Heading('Components found'), Table(header, rows),
@@ -116,7 +116,7 @@ def _components(folder: Path, counts: Counts, classes: list[str]) -> list[Block]
 
 
 def _images(folder: Path, images: list[ImageResult], worst: list[Maps], meta: dict, ignore_index: int) -> list[Block]:
-    _write_csv(folder / 'images.csv', [['image', 'mIoU', 'pixel accuracy'], *(
+    write_csv(folder / 'images.csv', [['image', 'mIoU', 'pixel accuracy'], *(
         [image.path, _percent(image.miou), _percent(image.accuracy)] for image in images)])
     classes, palette = list(meta['classes']), np.array(meta['palette'], np.uint8)
     blocks: list[Block] = [Heading(f'The {len(worst)} images with the lowest mIoU'),
@@ -133,7 +133,7 @@ def _percent(value: float) -> str:
     return '-' if np.isnan(value) else f'{100 * value:.2f}'
 
 
-def _write_csv(path: Path, rows: Iterable[list]) -> None:
+def write_csv(path: Path, rows: Iterable[list]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)
     write_text(path, text.getvalue())

@@ -18,8 +18,8 @@ from mmseg_attn import __version__
 from mmseg_attn.common.errors import EXIT_CODE, readable_errors
 
 COMMANDS = (
-    'train', 'test', 'infer', 'explore_attention', 'export', 'compare', 'benchmark', 'get_flops', 'check_data',
-    'prepare_data', 'convert_checkpoint', 'configs')
+    'train', 'test', 'infer', 'explore_attention', 'explore_dataset', 'export', 'compare', 'benchmark', 'get_flops',
+    'check_data', 'prepare_data', 'convert_checkpoint', 'configs')
 WITHOUT_OPENMMLAB = 'prepare_data', 'configs'
 WITHOUT_CHECKPOINTS = *WITHOUT_OPENMMLAB, 'check_data', 'get_flops'
 

@@ -22,9 +22,11 @@ SCRIPT = {'dist_train.sh': 'train.py', 'dist_test.sh': 'test.py', 'slurm_train.s
           'slurm_test.sh': 'test.py'}
 # What a tool says when it has done its work.
 SAYS = {'train.py': 'Trained: logs and checkpoints are in', 'test.py': '\nmIoU ', 'get_flops.py': 'Flops',
-        'check_data.py': 'Training is sensible', 'explore_attention.py': '.html: '}
+        'check_data.py': 'Training is sensible', 'explore_attention.py': '.html: ',
+        'explore_dataset.py': 'The report on 2 images'}
 # To be done in seconds: less of what the command asks for.
-LESS = {'explore_attention.py': ['--seconds', '0.1'], 'benchmarks.operations': ['--size', '8x8', '--runs', '1'],
+LESS = {'explore_attention.py': ['--seconds', '0.1'], 'explore_dataset.py': ['--images', '2'],
+        'benchmarks.operations': ['--size', '8x8', '--runs', '1'],
         'benchmarks/slide_memory.py': ['--classes', '2']}
 
 
