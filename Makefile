@@ -1,6 +1,6 @@
 # make demo    train, evaluate and draw on the built-in data, in minutes on a CPU
 # make demo-photos    the same on CamVid with a backbone of ImageNet; CAMVID=its folder, WEIGHTS=file of a MobileNetV2
-#              (downloaded where it is not given); ten minutes and more
+#              (downloaded where it is not given); half an hour on one core
 # make test    run the test suite without its slow tests
 # make lint
 # make bench   find operations that have become slower (docs/benchmarks/README.md); two quiet cores, minutes

@@ -1,5 +1,6 @@
 # CamVid as in the SegNet tutorial (480 x 360 pixels, 11 classes) with a MobileNetV2 that ImageNet has trained: real
-# accuracy in some ten minutes on one CPU core. The head sees the maps of strides 8, 16 and 32, resized to stride 8.
+# accuracy in about twenty minutes on one busy CPU core. The head sees the maps of strides 8, 16 and 32, resized to
+# stride 8.
 # Weights from a file: --cfg-options model.pretrained=PATH
 _base_ = 'camvid.py'
 
