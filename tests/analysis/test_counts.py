@@ -75,6 +75,15 @@ def test_a_component_is_found_by_half_of_its_pixels():
     assert found.tolist() == [[0, 1], [1, 0], [0, 0], [0, 0], [0, 0], [0, 0]]
 
 
+@pytest.mark.parametrize(('side', 'kind'), [(7, 0), (8, 1), (15, 1), (16, 2), (128, 5)])
+def test_areas_begin_with_their_lower_end(side, kind):
+    label = np.zeros((130, 130), int)
+    label[:side, :side] = 1
+    found = count(label, label, None, 2, IGNORE).components[1]
+    assert found[kind].tolist() == [1, 0]
+    assert found.sum() == 1
+
+
 def test_precision_recall_and_means():
     confusion = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
     np.testing.assert_allclose(precision(confusion), [6 / 7, 3 / 5, np.nan])

@@ -92,6 +92,14 @@ def test_shares_are_of_the_points_of_each_class(run):
     assert summary.images[0] == len(images) == 3
 
 
+def test_every_class_has_the_mean_of_its_own_points(run, monkeypatch):
+    monkeypatch.setattr('mmseg_attn.context.images.class_shares',
+                        lambda maps, labels, classes: np.repeat(np.arange(len(maps.points))[:, None], classes, axis=1))
+    image, = run(Settings(points=3), count=1)
+    assert [share[0] for share in image.shares.values()] == [1 + 3 * i for i in range(len(image.shares))]
+    assert len(image.shares) == 3
+
+
 def test_what_is_known_to_rely_on_the_key(net, run, shapes, tmp_path):
     """Only pixels of strong colour, which the key alone has, tell this network the class of a shape."""
     dataset = running.DATASETS.build(net.cfg.test_dataloader.dataset)
@@ -107,6 +115,9 @@ def test_what_is_known_to_rely_on_the_key(net, run, shapes, tmp_path):
     for image in images:
         for index in image.before:
             others = truth[path] != index
+            for found in image.before[index], image.after[index]:
+                assert np.sum(found) == others.sum()
+                assert not np.any(found[index])
             image.before[index] = np.diag(np.bincount(truth[path][others], minlength=5)).tolist()
     summary = write(tmp_path / 'out', images, NAMES, Settings(masked=(0, 2, 4)), 'title')
     assert summary.drops[2, 4] == 1
