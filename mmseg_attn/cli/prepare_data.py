@@ -32,6 +32,8 @@ CONFIG = {'voc': 'emanet_r101_voc', 'cityscapes': 'emanet_r101_cityscapes', 'cam
 TRAINING_SETS = {'voc': ('train_dataloader.dataset.datasets.0', 'train_dataloader.dataset.datasets.1')}
 OTHER_SETS = ('val_dataloader.dataset', 'test_dataloader.dataset')
 ANNOTATIONS = ('labelme', 'coco', 'cvat')
+# Copied as a whole, so that what an interruption has left is copied again.
+COPIED = 'camvid', 'ade20k'
 LINE_WIDTH = 10.0  # of labelme's own export
 SHARE = '0.2'  # of the images, to validate on
 
@@ -200,7 +202,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         prepare(args)
     except KeyboardInterrupt:
-        again = 'begins anew' if args.data in ANNOTATIONS else 'goes on where it stopped'
+        again = 'begins anew' if args.data in (*ANNOTATIONS, *COPIED) else 'goes on where it stopped'
         print(f'\nInterrupted. The same command {again}.', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except OSError as error:

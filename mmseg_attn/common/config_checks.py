@@ -140,6 +140,8 @@ def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
     from mmseg_attn.registry import MODELS
     # mmseg takes it out of the config for the first block, and all others do not see it.
     dcn = backbone.get('dcn') or {}
+    if not isinstance(dcn, dict):
+        raise UserError(f'{where}.dcn must be dict(type=...), got {dcn!r}')
     if 'mmseg_attn.' in str(dcn.get('type')) and dcn.get('fallback_on_stride'):
         raise UserError(f'{where}.dcn.fallback_on_stride=True would keep the convolution of one block, whatever its '
                         f'stride; {dcn["type"]} has strides of its own: leave it out')

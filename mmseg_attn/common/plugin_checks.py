@@ -31,6 +31,8 @@ def check_entries(entries: Any, name: str, place: str) -> None:
             raise ValueError(f'{name}[{i}].cfg must be dict(type=...), the config of a block, got {entry["cfg"]!r}')
         if not isinstance(entry[place], (list, tuple)):
             raise ValueError(f'{name}[{i}].{place} must be a list, got {entry[place]!r}')
+        if not entry[place]:
+            raise ValueError(f'{name}[{i}].{place} is empty, so that the block would stand nowhere')
 
 
 def problem_of_plugins(plugins: Any, num_stages: int = 4, depth: int | None = None) -> str | None:

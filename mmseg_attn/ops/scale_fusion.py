@@ -28,7 +28,7 @@ from .pixel_attention import float_or_better
 def scaled_size(size: Sequence[int], scale: float) -> tuple[int, ...]:
     """The sides times ``scale``, rounded down, and at least one pixel."""
     # As a fraction: 0.29 * 100 is less than 29 in floating point, and sizes of an exported graph are whole numbers.
-    fraction = Fraction(scale).limit_denominator(1000)
+    fraction = Fraction(scale).limit_denominator(10**6)
     return tuple(max(side * fraction.numerator // fraction.denominator, 1) for side in size)
 
 

@@ -33,6 +33,7 @@ def _head(**settings):
      r"model.decode_head.1.type='mmseg_attn.EMAHead' takes no prediction of the head before it"),
     ({'model.backbone.dcn': dict(type='mmseg_attn.LocalRelation', fallback_on_stride=True)},
      r'backbone.dcn.fallback_on_stride=True would keep the convolution of one block.*leave it out'),
+    ({'model.backbone.dcn': 'DCNv2'}, r"model.backbone.dcn must be dict\(type=...\), got 'DCNv2'"),
     ({'model.backbone.dcn': dict(type='DCNv2')}, 'model.backbone.dcn: the residual blocks of depth=18 take no dcn'),
     ({'model.backbone.plugins': [dict(cfg=dict(type='ContextBlock'), position='after_conv3')]},
      'model.backbone.plugins: the residual blocks of depth=18 take no plugins'),

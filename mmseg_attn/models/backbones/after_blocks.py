@@ -21,14 +21,22 @@ def append_block(module: nn.Module, cfg: dict, in_channels: int, where: str) -> 
         where: the module's name, for errors.
 
     Raises:
-        ValueError: the module has a block of this name already.
+        ValueError: the module has a block of this name already, or is a list of modules, which is never called.
     """
+    if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+        raise ValueError(f'{where} is a {type(module).__name__}, which is never called itself: name one of its parts, '
+                         f'such as {where}.{next(reversed(list(module._modules)), "0")}')
     cfg = dict(cfg)
     name, block = build_plugin_layer(cfg, cfg.pop('postfix', ''), in_channels=in_channels)
     if hasattr(module, name):
         raise ValueError(f'{where} has {name} already: give the cfg of one of the two a postfix, such as postfix=2')
     module.add_module(name, block)
-    module.register_forward_hook(_Apply(name, in_channels, where))
+    apply = _Apply(name, in_channels, where)
+    if isinstance(module, nn.Sequential):
+        # It calls all that it holds, so the block too, which is now its last.
+        block.register_forward_pre_hook(apply.check_input)
+    else:
+        module.register_forward_hook(apply)
 
 
 class _Apply:
@@ -49,6 +57,10 @@ class _Apply:
             return block(maps).flatten(2).transpose(1, 2)
         raise ValueError(f'{self.name} cannot stand behind {self.where}, whose output is no map (B, C, H, W), and no '
                          'tokens (B, H W, C) of a module that is called with (H, W)')
+
+    def check_input(self, block: nn.Module, inputs: tuple) -> None:
+        """As a hook before the block."""
+        self._check_channels(inputs[0].shape[1])
 
     def _check_channels(self, channels: int) -> None:
         if channels != self.channels:
@@ -102,6 +114,9 @@ class AfterBlocks:
         if len(entry['blocks']) != self.num_stages or not all(_is_tuple_of_int(part) for part in entry['blocks']):
             raise ValueError(f'{where}: blocks must have a tuple of integers for each of the {self.num_stages} stages, '
                              f'such as ((), (1, 3), (1, 3, 5), ()), got {entry["blocks"]!r}')
+        if not any(entry['blocks']):
+            raise ValueError(f'{where}: blocks={entry["blocks"]!r} names no residual block, so that the block would '
+                             'stand nowhere')
         for stage, indices in enumerate(entry['blocks']):
             layer = getattr(self, self.res_layers[stage])
             channels = self.base_channels * 2**stage * self.block.expansion

@@ -127,6 +127,7 @@ SE_AND_CBAM = [dict(cfg=cfg(name), stages=(False, True, True, False), position='
     (dict(after_blocks=[dict(cfg={}, blocks=FIVE)]), r'after_blocks\[0\].cfg must be .* the config of a block, got {}'),
     (dict(after_blocks=after('NonLocal', None)), r'after_blocks\[0\].blocks must be a list, got None'),
     (dict(after_blocks=after('NonLocal', ((), (1,)))), 'a tuple of integers for each of the 4 stages'),
+    (dict(after_blocks=after('NonLocal', ((), (), (), ()))), 'names no residual block, so that the block would stand'),
     (dict(after_blocks=after('NonLocal', (1, 1, 1, 1))), r'a tuple of integers .*, got \(1, 1, 1, 1\)'),
     (dict(after_blocks=after('NonLocal', ((), ('1',), (), ()))), 'a tuple of integers for each'),
     (dict(after_blocks=after('NonLocal', ((), (), (6,), ()))), 'names block 6 of stage 2, which has 6 blocks'),
@@ -213,12 +214,37 @@ def test_a_sequence_of_tokens_is_the_map_that_it_stands_for():
     (dict(cfg=cfg('NonLocal', in_channels=32), modules=['']), "names '', which"),
     (dict(cfg=cfg('NonLocal', in_channels='32'), modules=['stages.2']), "must be a positive integer, got '32'"),
     (dict(cfg=cfg('NonLocal', in_channels=32), modules='stages.2'), r"\[0\].modules must be a list, got 'st"),
+    (dict(cfg=cfg('NonLocal', in_channels=32), modules=[]), 'modules is empty, so that the block would stand nowhere'),
+    (dict(cfg=cfg('NonLocal', in_channels=32), modules=['stages']),
+     r'stages is a ModuleList, which is never called itself: name one of its parts, such as stages\.3'),
     (dict(cfg=cfg('NonLocal', in_channels=32), modules=[3]), 'names 3, which is no module of Swin'),
     (dict(cfg=cfg('NonLocal', in_channels=32)), r'must be dict\(cfg=dict\(type=...\), modules=\(...\)\)')])
 def test_bad_entries(entry, message):
     init_default_scope('mmseg')
     with pytest.raises(ValueError, match=message):
         MODELS.build(dict(type='mmseg_attn.BackboneWithBlocks', backbone=SWIN, after_modules=[entry]))
+
+
+@pytest.mark.parametrize(('backbone', 'module', 'channels'), [
+    (dict(type='MobileNetV2', widen_factor=0.25), 'layer2', 8),
+    (dict(type='ResNetV1c', depth=18, base_channels=8, stem_channels=8), 'layer1', 8),
+    (dict(type='MobileNetV2', widen_factor=0.25), 'layer2.1', 8),
+    (dict(type='MobileNetV2', widen_factor=0.25), 'conv1', 8)])
+def test_a_block_is_applied_once(backbone, module, channels):
+    """Also behind a Sequential, which calls all that it holds."""
+    plain = outputs(MODELS.build(backbone), image(1))
+    extended = with_blocks(backbone, channels, module, 'SE')
+    calls = []
+    block = extended.get_submodule(f'{module}.se')
+    block.register_forward_hook(lambda module, inputs, output: calls.append((inputs[0], output)))
+    seen = []
+    extended.get_submodule(module).register_forward_hook(lambda module, inputs, output: seen.append(output))
+    found = outputs(extended, image(1))
+    (_, output), = calls
+    assert torch.equal(seen[0], output)
+    assert not torch.equal(found[-1], plain[-1])
+    with pytest.raises(ValueError, match=f'in_channels=7, and the output of {module} has 8 channels'):
+        with_blocks(backbone, 7, module, 'BAM', norm_layer=None)(image(1))
 
 
 def test_a_module_without_a_map_says_so():
