@@ -150,7 +150,7 @@ def _check_backbone(backbone: dict, where: str = 'model.backbone') -> None:
     depth = backbone.get('depth')
     if problem := problem_of_plugins(backbone.get('plugins'), backbone.get('num_stages', 4), depth):
         raise UserError(f'{where}.plugins: {problem}')
-    if problem := problem_of_dcn(dcn, depth):
+    if problem := problem_of_dcn(dcn, depth, backbone.get('stage_with_dcn'), backbone.get('num_stages', 4)):
         raise UserError(f'{where}.dcn: {problem}')
     for name in 'plugins', 'after_blocks', 'after_modules':
         entries = backbone.get(name)

@@ -69,8 +69,11 @@ def _conflict(plugins: Sequence[dict]) -> str | None:
     return None
 
 
-def problem_of_dcn(dcn: Any, depth: int | None = None) -> str | None:
+def problem_of_dcn(dcn: Any, depth: int | None = None, stage_with_dcn: Any = None, num_stages: int = 4) -> str | None:
     """What is wrong with the ``dcn`` of a backbone's config, or None."""
     if dcn and depth in BASIC_DEPTHS:
         return f'the residual blocks of depth={depth} take no dcn in mmseg: take depth 50, 101 or 152'
+    stages = (False, ) * 4 if stage_with_dcn is None else stage_with_dcn  # mmseg's default
+    if dcn and not (isinstance(stages, (list, tuple)) and len(stages) == num_stages):
+        return f'stage_with_dcn must have a bool for each of the {num_stages} stages, got {stages!r}'
     return None

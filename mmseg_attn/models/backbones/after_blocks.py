@@ -98,7 +98,7 @@ class AfterBlocks:
         depth, stages = kwargs.get('depth'), kwargs.get('num_stages', 4)
         if problem := problem_of_plugins(kwargs.get('plugins'), stages, depth):
             raise ValueError(f'plugins: {problem}')
-        if problem := problem_of_dcn(kwargs.get('dcn'), depth):
+        if problem := problem_of_dcn(kwargs.get('dcn'), depth, kwargs.get('stage_with_dcn'), stages):
             raise ValueError(f'dcn: {problem}')
         after_blocks = () if after_blocks is None else after_blocks
         check_entries(after_blocks, 'after_blocks', 'blocks')
@@ -111,6 +111,8 @@ class AfterBlocks:
         return self  # mmseg's returns None, so that ``backbone.eval()(x)`` would fail
 
     def _append(self: Any, entry: dict, where: str) -> None:
+        if 'in_channels' in entry['cfg']:
+            raise ValueError(f'{where}.cfg: leave in_channels out, it is that of the residual block')
         if len(entry['blocks']) != self.num_stages or not all(_is_tuple_of_int(part) for part in entry['blocks']):
             raise ValueError(f'{where}: blocks must have a tuple of integers for each of the {self.num_stages} stages, '
                              f'such as ((), (1, 3), (1, 3, 5), ()), got {entry["blocks"]!r}')

@@ -139,6 +139,8 @@ SE_AND_CBAM = [dict(cfg=cfg(name), stages=(False, True, True, False), position='
     (dict(plugins=[dict(cfg=cfg('SE'))]), 'plugins: position must be one of after_conv1, .*, got None'),
     (dict(plugins=[dict(SE_AND_CBAM[0], stages=(1, 2))]), r'plugins: stages must have a bool .* got \(1, 2\)'),
     (dict(plugins=SE_AND_CBAM[:1], depth=18), 'plugins: the residual blocks of depth=18 take no plugins in mmseg'),
+    (dict(after_blocks=after('NonLocal', in_channels=64)), r'after_blocks\[0\].cfg: leave in_channels out'),
+    (dict(dcn=cfg('LocalRelation'), stage_with_dcn=(False,)), r'stage_with_dcn must have a bool .* got \(False,\)'),
     (dict(dcn=cfg('LocalRelation'), depth=34), 'dcn: the residual blocks of depth=34 take no dcn in mmseg'),
 ])
 def test_bad_arguments(options, message):
